@@ -1,0 +1,50 @@
+"""What can be wrong, and how it is said.
+
+    KaitoError              every error this package raises on purpose
+    ├── InvalidWorkspace    findings of severity error in what the user wrote; carries all of them
+    └── ClusterError        the cluster cannot be reached, or refuses
+
+A Finding is one sentence about one field; it is what `kaito plan`, the preview's diagnostics and the
+error messages all print. Used by every layer; imports nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing to know about one field of one file.
+
+    `message` states value, reason and way out. `code` is stable and documented; `line` counts from 1.
+    """
+
+    severity: Severity
+    code: str
+    field: str
+    message: str
+    file: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.file and self.line else self.file
+        return ": ".join(part for part in (place, self.field, self.message) if part)
+
+
+class KaitoError(Exception):
+    """Every error that this package raises on purpose. Its text is meant for the user as it is."""
+
+
+class ClusterError(KaitoError):
+    """The Kubernetes cluster cannot be reached, or refuses what was asked."""
+
+
+class InvalidWorkspace(KaitoError):
+    """What the user wrote cannot be used; `findings` holds every problem, not only the first."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
