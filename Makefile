@@ -1,0 +1,38 @@
+# The commands of README.md. Everything else is in scripts/ and `python -m local_cloud`.
+.PHONY: help setup demo down check test bench format
+
+VENV := .venv/bin
+export PYTHONUNBUFFERED = 1
+# Tests mostly wait for a cluster, so a few more workers than cores pay.
+WORKERS ?= 4
+
+help:                ## say what there is
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:               ## install what the next commands need into .venv
+	@bash scripts/setup.sh
+
+demo: setup          ## a Workspace from its file to its status table, on a cloud on this machine
+	@bash scripts/demo.sh
+
+down:                ## stop what `make demo` left running
+	@if [ -x $(VENV)/python ]; then $(VENV)/python -m local_cloud down --name demo; fi
+
+check: setup         ## the fast part of the tests: format, lint, types, layers, unit and component tests
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports
+	@$(VENV)/pytest -n 2 tests/unit tests/components tests/wire
+
+test: check          ## all tests; CI runs exactly this
+	@$(VENV)/python -m local_cloud build
+	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit --ignore tests/components --ignore tests/wire
+
+bench: setup         ## the measurements of benchmarks/, as ratios in one run
+	@$(VENV)/python -m local_cloud build
+	@$(VENV)/python -m benchmarks
+
+format: setup        ## format and fix what can be fixed
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
