@@ -1,4 +1,4 @@
-// Command kube is kube-apiserver, kube-controller-manager, kube-scheduler, kubelet and kube-proxy in one
+// Command kube is kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl in one
 // binary: the name it is started under (a symbolic link) says which. Built by local_cloud/toolchain.py.
 package main
 
@@ -13,6 +13,7 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -29,6 +30,7 @@ func main() {
 			return kubelet.NewKubeletCommand(genericapiserver.SetupSignalContext())
 		},
 		"kube-proxy": proxy.NewProxyCommand,
+		"kubectl":    kubectl.NewDefaultKubectlCommand,
 	}
 	command, known := commands[filepath.Base(os.Args[0])]
 	if !known {
