@@ -1,0 +1,102 @@
+"""The command `python -m local_cloud`: build, up, down, status, env."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+
+from local_cloud.control_plane import NotReady
+from local_cloud.go_build import BuildError
+from local_cloud.instance import Instance, NoInstance, instance_names
+from local_cloud.report import status_lines
+from local_cloud.toolchain import Toolchain
+
+USAGE_ERROR = 2
+STANDS_IN = (
+    "Pulumi and Kubernetes are real; the Azure and Kubernetes provider plugins are stand-ins, and simulated nodes "
+    "(kwok) run no containers: docs/local-cloud.md says what that means."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (BuildError, NotReady, NoInstance, ValueError) as error:
+        print(f"local_cloud: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("local_cloud: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env")
+    build = commands.add_parser("build", help="build Pulumi, Kubernetes, etcd and kwok into the cache")
+    build.set_defaults(run=_build)
+    up = commands.add_parser("up", help="start an instance; builds first what is missing")
+    up.add_argument("--nodes", choices=("simulated", "real"), default="simulated", help="what runs the pods")
+    up.set_defaults(run=_up)
+    down = commands.add_parser("down", help="end an instance and remove its state, Pulumi's included")
+    down.add_argument("--all", action="store_true", help="every instance")
+    down.add_argument("--keep-state", action="store_true", help="only end the programs; `up` goes on from there")
+    down.set_defaults(run=_down)
+    status = commands.add_parser("status", help="show programs, ports and nodes of an instance")
+    status.set_defaults(run=_status)
+    env = commands.add_parser("env", help='print exports: eval "$(python -m local_cloud env)"')
+    env.set_defaults(run=_env)
+    for command in (up, down, status, env):
+        command.add_argument("--name", default="default", help="instances of different names run side by side")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _build(options: argparse.Namespace) -> int:
+    _say(f"built: {Toolchain().build(_say)}")
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    if options.nodes == "real":
+        print("local_cloud: real nodes are not there yet; use --nodes simulated.", file=sys.stderr)
+        return USAGE_ERROR
+    Instance(options.name).up(_say)
+    _say(STANDS_IN)
+    _say(f'next: eval "$(python -m local_cloud env --name {options.name})"')
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    for name in instance_names() if options.all else [options.name]:
+        Instance(name).down(options.keep_state)
+        _say(f"local cloud {name!r}: down, {'its state is kept' if options.keep_state else 'nothing of it is left'}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    instance = Instance(options.name)
+    status = instance.status()
+    for line in (*status_lines(instance, status), STANDS_IN):
+        _say(line)
+    return 0 if status.is_up else 1
+
+
+def _env(options: argparse.Namespace) -> int:
+    instance = Instance(options.name)
+    instance.status()  # an instance that is not up has no environment
+    variables = instance.env()
+    folders = [shlex.quote(str(folder)) for folder in instance.toolchain.search_path()]
+    _say(f'export PATH={":".join(folders)}:"$PATH"')
+    for key, value in variables.items():
+        if key != "PATH":
+            _say(f"export {key}={shlex.quote(value)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""The programs of one Kubernetes control plane: their files, their command lines, how to see that they are ready.
+
+Called by instance.py. All of them run in the instance's folder, so paths on their command lines are relative.
+"""
+
+import json
+import os
+import ssl
+import time
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from local_cloud import pki
+from local_cloud.network import CLUSTER_RANGES, POD_RANGES, unrouted
+from local_cloud.processes import BackgroundProcess
+
+API_SERVER = "kube-apiserver"
+FIRST = ("etcd", API_SERVER)
+AFTER_API_SERVER = ("kube-controller-manager", "kube-scheduler", "kwok")
+NAMES = (*FIRST, *AFTER_API_SERVER)
+STAGES = Path(__file__).parent / "kwok"
+SECONDS_TO_BE_READY = 120.0  # on a loaded machine; 8 s is usual
+POLL_SECONDS = 0.1
+
+
+class NotReady(Exception):
+    """A program of the control plane ended or is not ready in time; the message ends with its last words."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen once per instance. Ports are on 127.0.0.1."""
+
+    api_server_port: int
+    kwok_port: int
+    service_range: str
+    pod_range: str
+
+    @classmethod
+    def choose(cls, ports: tuple[int, int]) -> "Settings":
+        """Ranges that hide nothing of this machine's network."""
+        return cls(*ports, service_range=unrouted(CLUSTER_RANGES), pod_range=unrouted(POD_RANGES))
+
+    @classmethod
+    def load(cls, path: Path) -> "Settings":
+        """Reads what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+    def save(self, path: Path) -> None:
+        """Writes the file whole or not at all."""
+        unfinished = path.with_suffix(".new")
+        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        unfinished.rename(path)
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """The control plane in `folder`, made of the programs in `bin`."""
+
+    folder: Path
+    bin: Path
+    settings: Settings
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return f"https://127.0.0.1:{self.settings.api_server_port}"
+
+    def process(self, name: str) -> BackgroundProcess:
+        """One of `NAMES`."""
+        return BackgroundProcess(name, self.folder)
+
+    def write_files(self) -> None:
+        """Makes certificates, keys and kubeconfigs, unless they are there."""
+        keys = self.folder / "pki"
+        if (self.folder / "kubeconfig").exists():
+            return
+        keys.mkdir(exist_ok=True)
+        authority = pki.Authority()
+        authority.credential.write(keys, "ca")
+        service_address = self.settings.service_range.replace(".0/", ".1/").partition("/")[0]
+        inside = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+        authority.server(["localhost", "127.0.0.1", service_address, *inside]).write(keys, "apiserver")
+        authority.client("kube-apiserver-kubelet-client", ["system:masters"]).write(keys, "kubelet-client")
+        authority.server(["localhost", "127.0.0.1"]).write(keys, "kwok")
+        private, public = pki.key_pair()
+        pki.write_private(keys / "service-accounts.key", private)
+        (keys / "service-accounts.pub").write_bytes(public)
+        users = {
+            "controller-manager.kubeconfig": authority.client("system:kube-controller-manager"),
+            "scheduler.kubeconfig": authority.client("system:kube-scheduler"),
+            "kwok.kubeconfig": authority.client("kwok", ["system:masters"]),
+            "kubeconfig": authority.client("admin", ["system:masters"]),  # last: its presence says that all is there
+        }
+        for name, credential in users.items():
+            text = pki.kubeconfig(self.server, authority.credential.certificate, name, credential)
+            pki.write_private(self.folder / name, text.encode())
+
+    def start(self, names: Iterable[str]) -> None:
+        """Starts those of the programs that do not run."""
+        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
+        for name in names:
+            self.process(name).start(self._command(name), environment)
+
+    def wait_until_ready(self) -> None:
+        """Waits for the API server.
+
+        Raises:
+            NotReady: it ended, or takes too long.
+        """
+        self._wait(f"{self.server}/readyz", FIRST)
+
+    def wait_until_simulating(self) -> None:
+        """Waits for kwok, and for the controllers' first work: no pod can be made before it."""
+        self._wait(f"https://127.0.0.1:{self.settings.kwok_port}/healthz", NAMES)
+        self._wait(f"{self.server}/api/v1/namespaces/default/serviceaccounts/default", NAMES)
+
+    def is_ready(self) -> bool:
+        """Whether the API server answers that it is ready."""
+        return self._answers(f"{self.server}/readyz")
+
+    def _wait(self, url: str, needed: Iterable[str]) -> None:
+        deadline = time.monotonic() + SECONDS_TO_BE_READY
+        while not self._answers(url):
+            for name in needed:
+                if self.process(name).pid() is None:
+                    raise NotReady(f"{name} ended:\n{self.process(name).last_words()}")
+            if time.monotonic() > deadline:
+                words = "\n".join(self.process(name).last_words(4) for name in needed)
+                raise NotReady(f"{url} was not ready after {SECONDS_TO_BE_READY:.0f} s:\n{words}")
+            time.sleep(POLL_SECONDS)
+
+    def _answers(self, url: str) -> bool:
+        keys = self.folder / "pki"
+        context = ssl.create_default_context(cafile=str(keys / "ca.crt"))
+        context.load_cert_chain(keys / "kubelet-client.crt", keys / "kubelet-client.key")
+        no_proxy, https = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        opener = urllib.request.build_opener(no_proxy, https)
+        try:
+            with opener.open(url, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _command(self, name: str) -> list[str]:
+        arguments = {
+            "etcd": self._etcd,
+            API_SERVER: self._api_server,
+            "kube-controller-manager": self._controller_manager,
+            "kube-scheduler": self._scheduler,
+            "kwok": self._kwok,
+        }[name]()
+        return [str(self.bin / name), *arguments]
+
+    def _etcd(self) -> list[str]:
+        # Sockets in the folder: no ports to choose, and nobody else can reach the store.
+        peer = "unix://etcd-peer.sock:0"
+        return [
+            "--data-dir=etcd",
+            "--listen-client-urls=unix://etcd.sock:0",
+            "--advertise-client-urls=unix://etcd.sock:0",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ]
+
+    def _api_server(self) -> list[str]:
+        return [
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={self.settings.api_server_port}",
+            "--endpoint-reconciler-type=none",  # an Endpoints object may not hold a loopback address
+            "--etcd-servers=unix://etcd.sock:0",
+            f"--service-cluster-ip-range={self.settings.service_range}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--client-ca-file=pki/ca.crt",
+            "--tls-cert-file=pki/apiserver.crt",
+            "--tls-private-key-file=pki/apiserver.key",
+            "--kubelet-certificate-authority=pki/ca.crt",
+            "--kubelet-client-certificate=pki/kubelet-client.crt",
+            "--kubelet-client-key=pki/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP,Hostname",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            "--service-account-key-file=pki/service-accounts.pub",
+            "--service-account-signing-key-file=pki/service-accounts.key",
+            "--profiling=false",
+        ]
+
+    def _controller_manager(self) -> list[str]:
+        return [
+            *self._client_of("controller-manager.kubeconfig"),
+            "--use-service-account-credentials=true",
+            "--service-account-private-key-file=pki/service-accounts.key",
+            "--root-ca-file=pki/ca.crt",
+            f"--cluster-cidr={self.settings.pod_range}",
+            f"--service-cluster-ip-range={self.settings.service_range}",
+        ]
+
+    def _scheduler(self) -> list[str]:
+        return self._client_of("scheduler.kubeconfig")
+
+    def _client_of(self, kubeconfig: str) -> list[str]:
+        return [
+            f"--kubeconfig={kubeconfig}",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
+        ]
+
+    def _kwok(self) -> list[str]:
+        configurations = [f"--config={path}" for path in sorted(STAGES.glob("*.yaml"))]
+        return [
+            "--kubeconfig=kwok.kubeconfig",
+            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+            "--node-ip=127.0.0.1",
+            f"--node-port={self.settings.kwok_port}",
+            f"--server-address=127.0.0.1:{self.settings.kwok_port}",
+            "--tls-cert-file=pki/kwok.crt",
+            "--tls-private-key-file=pki/kwok.key",
+            f"--cidr={self.settings.pod_range}",
+            "--node-lease-duration-seconds=40",
+            *configurations,
+        ]
