@@ -1,14 +1,18 @@
 """Simulated nodes as AKS makes them. Called by the Azure stand-in for each instance of an agent pool, and by tests."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 FIELD_MANAGER = "local-cloud"
-MAX_PODS = 110  # AKS's own default is 30 or 250 by network plugin; kubelet's is this
-SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
-RESERVED_MILLICPU = 180  # what AKS keeps for the system on a GPU size, about
-RESERVED_MEMORY_SHARE = 0.06
+MAX_PODS = 110
+SUFFIX = len("000000")  # the instance number that ends the name of a scale set's machine
+RESERVED_MILLICPU = 180
+RESERVED_MEMORY_SHARE = 0.06  # what AKS keeps for kubelet and system on a large VM, about
+SYSTEM_TAINTS = "node.kubernetes.io/"
+SECONDS_TO_DRAIN = 10.0
 
 
 def node_manifest(
@@ -27,21 +31,40 @@ def node_manifest(
     """The Node of one VM of an agent pool.
 
     Args:
+        name: ends with the six characters that number the machine in its scale set.
         cluster_id: ARM id of the managed cluster.
         memory_bytes: of the VM; what pods may use is less.
         labels: the pool's `nodeLabels`.
         taints: dicts with key, value, effect.
         zone: number of the availability zone, as in the pool's `availabilityZones`.
     """
-    parts = cluster_id.split("/")
-    resource_group, cluster = parts[parts.index("resourceGroups") + 1], parts[-1]
+    _, _, subscription, _, resource_group, *_, cluster = cluster_id.split("/")
     node_group = f"MC_{resource_group}_{cluster}_{region}"
-    scale_set, number = name[:-6], int(name[-6:], 36)
-    extended = {"nvidia.com/gpu": str(gpus)} if gpus else {}
-    capacity = {"cpu": str(cpus), "memory": f"{memory_bytes // 1024}Ki", "pods": str(MAX_PODS), **extended}
-    usable_kib = int(memory_bytes * (1 - RESERVED_MEMORY_SHARE)) // 1024
-    allocatable = {**capacity, "cpu": f"{cpus * 1000 - RESERVED_MILLICPU}m", "memory": f"{usable_kib}Ki"}
-    own_labels = {
+    provider_id = (
+        f"azure:///subscriptions/{subscription}/resourceGroups/{node_group}/providers/Microsoft.Compute"
+        f"/virtualMachineScaleSets/{name[:-SUFFIX]}/virtualMachines/{int(name[-SUFFIX:], 36)}"
+    )
+    spec: dict[str, Any] = {"providerID": provider_id}
+    if taints:
+        spec["taints"] = [dict(taint) for taint in taints]
+    zone_label = f"{region}-{zone}" if zone else "0"
+    own_labels = _labels(name, pool, node_group, vm_size, gpus, region, zone_label)
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {**own_labels, **labels},
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+        },
+        "spec": spec,
+        "status": _resources(cpus, memory_bytes, gpus),
+    }
+
+
+def _labels(name: str, pool: str, node_group: str, vm_size: str, gpus: int, region: str, zone: str) -> dict[str, str]:
+    accelerator = {"accelerator": "nvidia", "kubernetes.azure.com/accelerator": "nvidia"} if gpus else {}
+    return {
         "agentpool": pool,
         "beta.kubernetes.io/arch": "amd64",
         "beta.kubernetes.io/os": "linux",
@@ -52,51 +75,74 @@ def node_manifest(
         "kubernetes.io/arch": "amd64",
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
-        "kubernetes.io/role": "agent",
         "node.kubernetes.io/instance-type": vm_size,
         "topology.kubernetes.io/region": region,
-        "topology.kubernetes.io/zone": f"{region}-{zone}" if zone else "0",
-        **({"accelerator": "nvidia", "kubernetes.azure.com/accelerator": "nvidia"} if gpus else {}),
-    }
-    machine = f"{SUBSCRIPTION}/resourceGroups/{node_group}/providers/Microsoft.Compute/virtualMachineScaleSets"
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {
-            "name": name,
-            "labels": {**own_labels, **labels},
-            "annotations": {"kwok.x-k8s.io/node": "fake", "node.alpha.kubernetes.io/ttl": "0"},
-        },
-        "spec": {
-            "providerID": f"azure://{machine}/{scale_set}/virtualMachines/{number}",
-            "taints": [dict(taint) for taint in taints],
-        },
-        "status": {"capacity": capacity, "allocatable": allocatable},
+        "topology.kubernetes.io/zone": zone,
+        **accelerator,
     }
 
 
-def core_api(kubeconfig: Path | str) -> Any:
-    """The Kubernetes client for core objects."""
+def _resources(cpus: int, memory_bytes: int, gpus: int) -> dict[str, dict[str, str]]:
+    extended = {"nvidia.com/gpu": str(gpus)} if gpus else {}
+    capacity = {"cpu": str(cpus), "memory": f"{memory_bytes // 1024}Ki", "pods": str(MAX_PODS), **extended}
+    usable_kib = int(memory_bytes * (1 - RESERVED_MEMORY_SHARE)) // 1024
+    allocatable = {**capacity, "cpu": f"{cpus * 1000 - RESERVED_MILLICPU}m", "memory": f"{usable_kib}Ki"}
+    return {"capacity": capacity, "allocatable": allocatable}
+
+
+@contextmanager
+def core_api(kubeconfig: Path | str) -> Iterator[Any]:
+    """The Kubernetes client for core objects; its connections are closed at the end."""
     from kubernetes import client, config
 
-    return client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    with config.new_client_from_config(str(kubeconfig)) as connection:
+        yield client.CoreV1Api(connection)
 
 
 def apply_node(kubeconfig: Path | str, manifest: Mapping[str, Any]) -> None:
     """Creates the node, or brings its labels, taints and capacity to what the manifest says."""
-    api = core_api(kubeconfig)
-    body = dict(manifest)
+    name = manifest["metadata"]["name"]
     options = {"field_manager": FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
-    api.patch_node(manifest["metadata"]["name"], body, **options)
-    api.patch_node_status(manifest["metadata"]["name"], body, **options)
+    with core_api(kubeconfig) as api:
+        api.patch_node(name, _with_system_taints(api, manifest), **options)
+        api.patch_node_status(name, dict(manifest), **options)
+
+
+def _with_system_taints(api: Any, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the taints that Kubernetes itself has put there: the list is one field with one owner."""
+    from kubernetes.client import ApiException
+
+    with suppress(ApiException):
+        existing = api.api_client.sanitize_for_serialization(api.read_node(manifest["metadata"]["name"]))
+        system = [taint for taint in existing["spec"].get("taints", []) if taint["key"].startswith(SYSTEM_TAINTS)]
+        taints = [*manifest["spec"].get("taints", []), *system]
+        return {**manifest, "spec": {**manifest["spec"], "taints": taints}}
+    return dict(manifest)
 
 
 def delete_node(kubeconfig: Path | str, name: str) -> None:
-    """Deletes the node, as the cloud's node lifecycle controller does when a VM is gone; absent is fine."""
+    """Drains the node and deletes it, as deleting a VM of a pool does; absent is fine."""
     from kubernetes.client import ApiException
 
-    try:
-        core_api(kubeconfig).delete_node(name)
-    except ApiException as error:
-        if error.status != 404:
-            raise
+    with core_api(kubeconfig) as api:
+        try:
+            api.patch_node(name, {"spec": {"unschedulable": True}})
+            _drain(api, name)
+            api.delete_node(name)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+
+def _drain(api: Any, name: str) -> None:
+    from kubernetes.client import ApiException
+
+    deadline = time.monotonic() + SECONDS_TO_DRAIN
+    while pods := api.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items:
+        for pod in pods:
+            if pod.metadata.deletion_timestamp is None:
+                with suppress(ApiException):
+                    api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.2)

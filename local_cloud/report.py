@@ -25,8 +25,8 @@ def status_lines(instance: Instance, status: Status) -> Iterator[str]:
 def _nodes(instance: Instance) -> list[dict[str, Any]]:
     from local_cloud.nodes import core_api
 
-    api = core_api(instance.kubeconfig)
-    found: list[dict[str, Any]] = api.api_client.sanitize_for_serialization(api.list_node())["items"]
+    with core_api(instance.kubeconfig) as api:
+        found: list[dict[str, Any]] = api.api_client.sanitize_for_serialization(api.list_node())["items"]
     return found
 
 
