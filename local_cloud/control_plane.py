@@ -74,9 +74,14 @@ class ControlPlane:
 
     def write_files(self) -> None:
         """Makes certificates, keys and kubeconfigs, unless they are there."""
-        keys = self.folder / "pki"
-        if (self.folder / "kubeconfig").exists():
-            return
+        for log in (STAGES / "logs").iterdir():
+            link = self.folder / log.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(log)
+        if not (self.folder / "kubeconfig").exists():
+            self._write_keys(self.folder / "pki")
+
+    def _write_keys(self, keys: Path) -> None:
         keys.mkdir(exist_ok=True)
         authority = pki.Authority()
         authority.credential.write(keys, "ca")

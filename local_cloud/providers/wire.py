@@ -5,6 +5,8 @@ Python values with two additions: `UNKNOWN` for what is not known at preview, `S
 Source: pulumi/pulumi sdk/proto/pulumi/provider.proto, and the signatures in sdk/go/common/resource/properties.go.
 """
 
+import os
+import stat
 import sys
 import threading
 from concurrent import futures
@@ -198,6 +200,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 def serve(provider: Provider) -> None:
     """Serves until the engine goes away: prints the port as the first line, as every plugin does."""
+    if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):  # the engine's; a terminal is somebody looking
+        threading.Thread(target=_end_with_engine, daemon=True).start()
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.max_send_message_length", MAX_MESSAGE_BYTES)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=WORKERS), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
@@ -207,3 +211,10 @@ def serve(provider: Provider) -> None:
         provider.attach(sys.argv[-1])
     print(port, flush=True)
     server.wait_for_termination()
+
+
+def _end_with_engine() -> None:
+    """Ends this process when the engine is gone, even by SIGKILL: it holds the other end of standard input."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(0)
