@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/pulumi/pulumi/sdk/v3/python/toolchain"
-
+	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"github.com/pulumi/pulumi/sdk/v3/python/toolchain"
 )
 
 // python is the interpreter that the options of a Pulumi.yaml, PulumiPlugin.yaml or PulumiPolicy.yaml ask for.
@@ -89,4 +89,30 @@ func (host *languageHost) GetProgramDependencies(
 			response.Dependencies, &pulumirpc.DependencyInfo{Name: found.Name, Version: found.Version})
 	}
 	return response, nil
+}
+
+// InstallDependencies makes a missing virtual environment and fills it. One that is there stays as its owner made it.
+func (host *languageHost) InstallDependencies(
+	request *pulumirpc.InstallDependenciesRequest, stream pulumirpc.LanguageRuntime_InstallDependenciesServer,
+) error {
+	interpreter, err := python(request.Info)
+	if err != nil {
+		return err
+	}
+	streams, stdout, stderr, err := rpcutil.MakeInstallDependenciesStreams(stream, request.IsTerminal)
+	if err != nil {
+		return err
+	}
+	defer streams.Close()
+	ctx := stream.Context()
+	if folder, err := interpreter.VirtualEnvPath(ctx); err == nil && toolchain.IsVirtualEnv(folder) {
+		fmt.Fprintf(stdout, "%s is there: its packages are left as they are\n", folder)
+		return streams.Close()
+	}
+	err = interpreter.InstallDependencies(
+		ctx, request.Info.ProgramDirectory, request.UseLanguageVersionTools, true, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	return streams.Close()
 }
