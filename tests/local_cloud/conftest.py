@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,18 @@ CLUSTER = (
 
 
 @pytest.fixture
-def node(cloud: Instance) -> Iterator[str]:
-    """The name of a node with two GPUs; only pods that select it by kubernetes.io/hostname go there."""
+def manifest() -> dict[str, Any]:
+    """A node with two GPUs that repels pods without a toleration of `sku`."""
     name = f"aks-{uuid.uuid4().hex[:10]}-12345678-vmss000000"
     taints = [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]
-    manifest = node_manifest(
-        name, "gpu", CLUSTER, "Standard_NC12s_v3", 12, 224 * 2**30, 2, "eastus", {"apps": "test"}, taints
-    )
+    labels = {"apps": "test"}
+    return node_manifest(name, "gpu", CLUSTER, "Standard_NC12s_v3", 12, 224 * 2**30, 2, "eastus", labels, taints)
+
+
+@pytest.fixture
+def node(cloud: Instance, manifest: dict[str, Any]) -> Iterator[str]:
+    """The name of that node in the shared cloud."""
+    name = manifest["metadata"]["name"]
     apply_node(cloud.kubeconfig, manifest)
     yield name
     delete_node(cloud.kubeconfig, name)
