@@ -83,7 +83,9 @@ class Instance:
             for name in reversed(NAMES):  # clients first
                 BackgroundProcess(name, self.folder).end()
             if not keep_state:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                if self.folder.exists():
+                    shutil.rmtree(self.folder)
+                self._lock_file.unlink()
 
     def status(self) -> Status:
         """What runs now.
@@ -140,8 +142,12 @@ class Instance:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(self.folder.parent / f".{self.name}.lock"):
+        with _lock(self._lock_file):
             yield
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.folder.parent / f".{self.name}.lock"
 
 
 def instance_names() -> list[str]:
@@ -165,6 +171,10 @@ def _seed_azure(folder: Path) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """Holds the lock that is the file at `path`. Who holds it may remove the file: waiting others make a new one."""
+    while True:
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                yield
+                return
