@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (BuildError, NotReady, NoInstance, ValueError) as error:
+    except NotReady as error:
+        again = f"`python -m local_cloud down --name {options.name}` and `up` start over"
+        print(f"local_cloud: {error}\nlocal_cloud: {again}", file=sys.stderr)
+        return 1
+    except (BuildError, NoInstance, ValueError) as error:
         print(f"local_cloud: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,13 +1,12 @@
 """One local cloud by name: up, down, status, env. Called by `python -m local_cloud`, `make demo` and the tests."""
 
 import fcntl
-import importlib
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,10 +162,9 @@ def _ports_of(instances: Path) -> set[int]:
 
 def _seed_azure(folder: Path) -> None:
     """Lets the Azure stand-in make the cluster that a fresh instance has."""
-    with suppress(ModuleNotFoundError):
-        stand_in = importlib.import_module("local_cloud.providers.azure_native")
-        if hasattr(stand_in, "seed"):
-            stand_in.seed(folder)
+    from local_cloud.providers.azure_native import seed
+
+    seed(folder)
 
 
 @contextmanager

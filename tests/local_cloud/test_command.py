@@ -86,3 +86,12 @@ def test_real_nodes_are_not_there_yet() -> None:
 
 def test_a_missing_command_is_a_usage_error() -> None:
     assert local_cloud().returncode == 2
+
+
+def test_an_up_that_fails_says_how_to_start_over(own_cloud: Instance) -> None:
+    own_cloud.down(keep_state=True)
+    (own_cloud.folder / "pki/apiserver.key").write_text("broken")
+    done = local_cloud("up", "--name", own_cloud.name)
+    assert done.returncode == 1
+    assert "kube-apiserver ended:" in done.stderr
+    assert done.stderr.endswith(f"`python -m local_cloud down --name {own_cloud.name}` and `up` start over\n")
