@@ -38,6 +38,8 @@ def difference(
 ) -> Difference:
     """Compares inputs; outputs only tell whether an input that is new says what is so already."""
     old, new = reveal(dict(old_inputs)), reveal(dict(new_inputs))
+    if "azureApiVersion" in old_outputs:  # an imported resource has it as an output only
+        old.setdefault("azureApiVersion", old_outputs["azureApiVersion"])
     _forget_spelling_of_location(old, new)
     changes = tuple(_changes(old, new, "", ""))
     forcing = {part.name for part in type.path} | type.force_new

@@ -130,5 +130,7 @@ TYPES = {
 def resource_types() -> Mapping[str, ResourceType]:
     """By type token, with the properties of the SDK."""
     sdk = json.loads(Path(__file__).with_name("sdk_properties.json").read_text())
-    properties = {kind: {way: frozenset(names) for way, names in ways.items()} for kind, ways in sdk.items()}
-    return {token: replace(type, **properties[type.kind]) for token, type in TYPES.items()}
+    return {
+        token: replace(type, inputs=frozenset(sdk[type.kind]["inputs"]), outputs=frozenset(sdk[type.kind]["outputs"]))
+        for token, type in TYPES.items()
+    }
