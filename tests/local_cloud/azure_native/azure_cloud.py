@@ -48,6 +48,10 @@ class Azure:
     def begin(self, pool: str = "gpu", **properties: Any) -> None:
         self.arm.put(self.pool_id(pool), {"properties": {"vmSize": GPU_SIZE, **properties}})
 
+    def inject(self, code: str | None = None, **fault: Any) -> None:
+        """Arms a fault for this cluster alone."""
+        self.arm.inject(code, cluster=self.name, **fault)
+
     def pool(self, pool: str = "gpu") -> dict[str, Any]:
         return self.arm.pools(self.name, self.name)[pool]
 

@@ -3,6 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,19 +36,32 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
         yield started
 
 
+def cluster_of_its_own(folder: Path) -> Iterator[Azure]:
+    made = Azure(folder, f"t{uuid.uuid4().hex[:10]}")
+    made.arm.configure(operationSeconds=0, retrySeconds=0.01)
+    seed(folder, made.name, "eastus")
+    yield made
+    unseed(folder, made.name)
+
+
 @pytest.fixture
 def kubernetes_azure(cloud: Instance, tmp_path: Path) -> Iterator[Azure]:
     """A cluster whose nodes are in the shared local cloud, in an Azure of the test's own."""
     shutil.copy(cloud.kubeconfig, tmp_path / "kubeconfig")
-    made = Azure(tmp_path, f"t{uuid.uuid4().hex[:10]}")
-    made.arm.configure(operationSeconds=0, retrySeconds=0.01)
-    seed(tmp_path, made.name, "eastus")
-    yield made
-    unseed(tmp_path, made.name)
+    yield from cluster_of_its_own(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def writer(cloud: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    """The process behind `plugin`: starting one takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("azure")
+    shutil.copy(cloud.kubeconfig, folder / "kubeconfig")
+    with started_plugin(Azure(folder, "")) as started:
+        yield started
 
 
 @pytest.fixture
-def plugin(kubernetes_azure: Azure) -> Iterator[Plugin]:
-    """A configured plugin process."""
-    with started_plugin(kubernetes_azure) as started:
-        yield started
+def plugin(writer: Plugin) -> Iterator[Plugin]:
+    """A configured plugin process and a cluster of the test's own."""
+    for azure in cluster_of_its_own(writer.azure.folder):
+        yield replace(writer, azure=azure)

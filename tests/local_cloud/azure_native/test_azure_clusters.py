@@ -1,6 +1,7 @@
 """Resource groups, clusters, credentials."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from azure_cloud import SYSTEM, Azure
 
 from local_cloud.providers.azure_native import Arm, ArmError, seed
 from local_cloud.providers.azure_native.ids import SUBSCRIPTION, ResourceId
+from local_cloud.providers.azure_native.settings import load_settings
 
 GROUP = str(ResourceId(SUBSCRIPTION, "test"))
 
@@ -82,3 +84,10 @@ def test_a_setting_that_means_nothing_is_an_error_and_not_written(tmp_path: Path
     with pytest.raises(Exception, match="a fault needs a code"):
         arm.inject(pool="gpu")
     assert (tmp_path / "azure" / "config.json").read_text() == '{\n "operationSeconds": 1\n}'
+
+
+def test_the_settings_in_the_docs_are_settings(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "local-cloud.md").read_text().split("### Settings and faults")[1]
+    settings = json.loads(text.split("```json")[1].split("```")[0])
+    Arm(tmp_path).configure(**settings)
+    assert len(load_settings(tmp_path / "azure").faults) == 3

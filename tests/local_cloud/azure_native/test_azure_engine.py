@@ -90,7 +90,12 @@ class Program:
         return dict(pool)
 
     def _env(self) -> dict[str, str]:
-        return {**os.environ, **self.env, "PULUMI_DEBUG_COMMANDS": "true", "ASKED": json.dumps(self.asked)}  # --event-log
+        return {
+            **os.environ,
+            **self.env,
+            "PULUMI_DEBUG_COMMANDS": "true",
+            "ASKED": json.dumps(self.asked),
+        }  # --event-log
 
 
 @pytest.fixture
@@ -126,7 +131,7 @@ def test_another_vm_size_deletes_the_pool_first_unless_the_program_says_otherwis
 
 
 def test_an_interrupted_creation_is_continued_by_the_next_up(program: Program) -> None:
-    program.azure.arm.inject(seconds=2, cluster=program.azure.name, pool="gpu")
+    program.azure.inject(seconds=2, pool="gpu")
     program.up_interrupted(signal.SIGINT)
     assert program.pool_in_state()["initErrors"]
     program.azure.arm.wait(program.azure.pool_id())
@@ -136,7 +141,7 @@ def test_an_interrupted_creation_is_continued_by_the_next_up(program: Program) -
 
 def test_a_killed_creation_is_not_repeated_and_its_record_can_be_moved_into_the_state(program: Program) -> None:
     """What the engine recorded before the kill has inputs, parent and provider: with the id it is the resource."""
-    program.azure.arm.inject(seconds=2, cluster=program.azure.name, pool="gpu")
+    program.azure.inject(seconds=2, pool="gpu")
     program.up_interrupted(signal.SIGKILL)
     program.pulumi("cancel", "--yes")
     assert "cannot create already existing resource" in program.up(ok=False)
@@ -154,7 +159,7 @@ def test_a_killed_creation_is_not_repeated_and_its_record_can_be_moved_into_the_
 def test_a_killed_update_is_done_again_by_the_next_up(program: Program) -> None:
     program.up()
     program.asked["count"] = 2
-    program.azure.arm.inject(seconds=2, cluster=program.azure.name, pool="gpu")
+    program.azure.inject(seconds=2, pool="gpu")
     program.up_interrupted(signal.SIGKILL)
     program.pulumi("cancel", "--yes")
     program.azure.arm.wait(program.azure.pool_id())

@@ -153,7 +153,7 @@ def test_a_refusal_leaves_nothing_behind_and_is_said_as_azure_native_does(plugin
 
 
 def test_an_operation_that_fails_late_is_recorded_with_its_error(plugin: Plugin) -> None:
-    plugin.azure.arm.inject("AllocationFailed", pool="gpu", when="end")
+    plugin.azure.inject("AllocationFailed", pool="gpu", when="end")
     with pytest.raises(grpc.RpcError) as failed:
         plugin.create(plugin.inputs())
     recorded = init_failed(failed.value)
@@ -163,7 +163,7 @@ def test_an_operation_that_fails_late_is_recorded_with_its_error(plugin: Plugin)
 
 
 def test_the_engines_timeout_is_kept(plugin: Plugin) -> None:
-    plugin.azure.arm.inject(seconds=30, pool="gpu")
+    plugin.azure.inject(seconds=30, pool="gpu")
     with pytest.raises(grpc.RpcError) as failed:
         plugin.create(plugin.inputs(), timeout=0.3)
     assert init_failed(failed.value).reasons == ["operation timed out"]
@@ -172,21 +172,21 @@ def test_the_engines_timeout_is_kept(plugin: Plugin) -> None:
 @pytest.mark.parametrize(("code", "status"), [("TooManyRequests", 429), ("InternalServerError", 500)])
 def test_what_passes_is_tried_again(plugin: Plugin, code: str, status: int) -> None:
     """Source: provider/pkg/azure/client_azcore.go, initPipelineOpts: four tries."""
-    plugin.azure.arm.inject(code, status=status, pool="gpu", operation="create", times=3)
+    plugin.azure.inject(code, status=status, pool="gpu", operation="create", times=3)
     assert plugin.create(plugin.inputs()).id
 
 
 def test_a_conflict_of_aks_is_not_tried_again_but_azures_general_one_is(plugin: Plugin) -> None:
     """Source: client_azcore.go, shouldRetryConflict."""
-    plugin.azure.arm.inject("AnotherOperationInProgress", pool="gpu", times=1)
+    plugin.azure.inject("AnotherOperationInProgress", pool="gpu", times=1)
     assert plugin.create(plugin.inputs()).id
-    plugin.azure.arm.inject("OperationNotAllowed", pool="gpu2", times=1)
+    plugin.azure.inject("OperationNotAllowed", pool="gpu2", times=1)
     with pytest.raises(grpc.RpcError, match='Status=409 Code="OperationNotAllowed"'):
         plugin.create(plugin.inputs("gpu2"))
 
 
 def test_two_pools_of_a_cluster_at_once_conflict(plugin: Plugin) -> None:
-    plugin.azure.arm.inject(seconds=1, pool="gpu")
+    plugin.azure.inject(seconds=1, pool="gpu")
     first = threading.Thread(target=plugin.create, args=[plugin.inputs()])
     first.start()
     wait_for_pool(plugin.azure)
@@ -195,18 +195,18 @@ def test_two_pools_of_a_cluster_at_once_conflict(plugin: Plugin) -> None:
     first.join()
 
 
-def test_a_cancelled_creation_is_recorded_and_ends_in_azure(plugin: Plugin) -> None:
-    plugin.azure.arm.inject(seconds=1, pool="gpu")
-    threading.Timer(0.3, lambda: plugin.stub.Cancel(empty_pb2.Empty())).start()
-    with pytest.raises(grpc.RpcError) as cancelled:
+def test_a_cancelled_creation_is_recorded_and_ends_in_azure(kubernetes_azure: Azure) -> None:
+    kubernetes_azure.inject(seconds=1, pool="gpu")
+    with started_plugin(kubernetes_azure) as plugin, pytest.raises(grpc.RpcError) as cancelled:
+        threading.Timer(0.3, lambda: plugin.stub.Cancel(empty_pb2.Empty())).start()
         plugin.create(plugin.inputs())
-    assert init_failed(cancelled.value).id == plugin.azure.pool_id()
-    plugin.azure.arm.wait(plugin.azure.pool_id())
-    assert plugin.azure.pool()["provisioningState"] == "Succeeded"
+    assert init_failed(cancelled.value).id == kubernetes_azure.pool_id()
+    kubernetes_azure.arm.wait(kubernetes_azure.pool_id())
+    assert kubernetes_azure.pool()["provisioningState"] == "Succeeded"
 
 
 def test_a_pool_whose_plugin_was_killed_is_there_afterwards(kubernetes_azure: Azure) -> None:
-    kubernetes_azure.arm.inject(seconds=0.6, pool="gpu")
+    kubernetes_azure.inject(seconds=0.6, pool="gpu")
     with started_plugin(kubernetes_azure) as plugin:
         lost = plugin.stub.Create.future(
             provider_pb2.CreateRequest(
