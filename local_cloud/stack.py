@@ -1,4 +1,4 @@
-"""A throwaway stack of this repository's own program, driven by the real Pulumi CLI. Used by tests/engine and benchmarks."""
+"""A throwaway stack of this repository's program, driven by the real Pulumi CLI. Used by tests and benchmarks."""
 
 import json
 import os
@@ -131,7 +131,7 @@ class Stack:
         )  # fmt: skip
 
     def _env(self) -> dict[str, str]:
-        return {**os.environ, **self.env}
+        return {**os.environ, **self.env, "PULUMI_DEBUG_COMMANDS": "true"}  # --event-log asks for it
 
     @property
     def _config_file(self) -> Path:

@@ -1,0 +1,16 @@
+"""The `kaito` command, one module a subcommand. Exit codes: 0 fine, 1 findings of severity error, 2 usage."""
+
+
+def main() -> None:
+    """Entry point of the `kaito` script."""
+    import typer
+
+    from kaito_components.cli import plan
+
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+        help="KAITO Workspaces as Pulumi components: see what they become, and how they are.",
+    )  # fmt: skip
+    app.callback()(lambda: None)
+    app.command("plan")(plan.plan)
+    app()

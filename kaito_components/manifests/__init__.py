@@ -1,0 +1,15 @@
+"""A plan written down: Kubernetes objects and an agent-pool body, as plain dicts. Pure; called by the components."""
+
+from typing import Any
+
+from kaito_components.manifests import inference, services, tuning
+from kaito_components.manifests.pool import agent_pool
+from kaito_components.plan import Plan
+
+__all__ = ["agent_pool", "workload_objects"]
+
+
+def workload_objects(plan: Plan) -> list[dict[str, Any]]:
+    """The objects of a Workspace in the order in which they are made: Services, then the workload."""
+    workload = tuning.job(plan) if plan.spec.tuning else inference.workload(plan)
+    return [*services.services(plan), workload]

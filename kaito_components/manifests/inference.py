@@ -1,0 +1,148 @@
+"""The workload that serves: a Deployment on one node, a StatefulSet over several, or the user's own pod template."""
+
+import copy
+from typing import Any
+
+from kaito_components import names
+from kaito_components.manifests import pods
+from kaito_components.manifests.services import metadata
+from kaito_components.plan import Plan
+from kaito_components.plan_runtime import adapter_path
+
+PROBE_SECONDS = 10
+GRACE_SECONDS = 120  # for requests that are being answered when the pod must go
+
+
+def workload(plan: Plan) -> dict[str, Any]:
+    """The Deployment or StatefulSet of an inference Workspace."""
+    described = metadata(plan, plan.name)
+    described["annotations"] |= {
+        names.INSTANCE_TYPE_ANNOTATION: plan.spec.resource.instance_type or "",
+        names.NODE_COUNT_ANNOTATION: str(plan.node_count),
+        names.MODE_ANNOTATION: "inference",
+    }
+    spec: dict[str, Any] = {
+        "replicas": plan.node_count,
+        "selector": {"matchLabels": {names.WORKSPACE_LABEL: plan.name}},
+        "template": _from_template(plan)
+        if plan.spec.inference and plan.spec.inference.template
+        else _from_preset(plan),
+    }
+    if plan.node_count == 1:
+        # The node's GPUs are all taken by the running pod: on the same node a new one fits only when it has gone.
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
+        spec |= {"strategy": strategy, "progressDeadlineSeconds": plan.timeout_seconds}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": described, "spec": spec}
+    spec |= {"serviceName": f"{plan.name}-headless", "podManagementPolicy": "Parallel"}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": described, "spec": spec}
+
+
+def _from_template(plan: Plan) -> dict[str, Any]:
+    """The user's pod template, placed on the Workspace's nodes; everything else stays the user's."""
+    assert plan.spec.inference and plan.spec.inference.template is not None
+    template: dict[str, Any] = copy.deepcopy(dict(plan.spec.inference.template))
+    described = template.setdefault("metadata", {})
+    described["labels"] = {**(described.get("labels") or {}), **names.object_labels(plan.name)}
+    spec = template.setdefault("spec", {})
+    placed = pods.placement(plan)
+    spec["tolerations"] = [*(spec.get("tolerations") or []), *placed["tolerations"]]
+    if "affinity" in placed:
+        spec["affinity"] = {**(spec.get("affinity") or {}), **placed["affinity"]}
+    return template
+
+
+def _from_preset(plan: Plan) -> dict[str, Any]:
+    spec = plan.spec.inference
+    assert spec and spec.preset
+    volumes, mounts = pods.base_volumes()
+    weights_volume, weights_mount = pods.weights_volume(plan)
+    config_volumes, config_mounts = pods.config_volume(spec.config)
+    adapter_volumes, adapter_mounts, pullers = _adapters(plan)
+    pull_secrets = list(spec.preset.image_pull_secrets)
+    for adapter in spec.adapters:
+        pull_secrets += [name for name in adapter.source.image_pull_secrets if name not in pull_secrets]
+    weights_logins = pods.login_volumes(spec.preset.image_pull_secrets) if plan.weights.kind == "image" else []
+    logins = {volume["name"]: volume for volume in [*weights_logins, *adapter_volumes]}
+    container = {
+        "name": "inference",
+        "image": plan.image,
+        "command": list(plan.command),
+        "ports": [{"name": "http", "containerPort": names.SERVER_PORT}],
+        "env": _environment(plan),
+        "resources": pods.resources(plan),
+        "volumeMounts": [*mounts, weights_mount, *config_mounts, *adapter_mounts],
+        "securityContext": pods.container_security(),
+        **_probes(plan),
+    }
+    pod: dict[str, Any] = {
+        "containers": [container],
+        "volumes": [*volumes, weights_volume, *config_volumes, *logins.values()],
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        **pods.placement(plan),
+    }
+    init = [*pods.weights_puller(plan, spec.preset.image_pull_secrets), *pullers]
+    if init:
+        pod["initContainers"] = init
+    if pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
+    return {"metadata": pods.template_metadata(plan), "spec": pod}
+
+
+def _adapters(plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """(volumes, mounts, init containers) that bring each adapter to its folder."""
+    assert plan.spec.inference
+    volumes: list[dict[str, Any]] = []
+    mounts: list[dict[str, Any]] = []
+    pullers: list[dict[str, Any]] = []
+    for adapter in plan.spec.inference.adapters:
+        source, path = adapter.source, adapter_path(adapter)
+        name = f"adapter-{source.name}"
+        if source.image:
+            volumes += [{"name": name, "emptyDir": {}}, *pods.login_volumes(source.image_pull_secrets)]
+            pullers.append(
+                pods.image_puller(f"puller-{source.name}", source.image, path, name, source.image_pull_secrets)
+            )
+        else:
+            volumes.append({"name": name, **(source.volume_source or {})})
+        mounts.append({"name": name, "mountPath": path, "readOnly": True})
+    return volumes, mounts, pullers
+
+
+def _environment(plan: Plan) -> list[dict[str, Any]]:
+    assert plan.spec.inference and plan.spec.inference.preset
+    environment = pods.token_env(plan.spec.inference.preset.model_access_secret)
+    if plan.runtime == "vllm":
+        environment.append({"name": "VLLM_USE_FLASHINFER_SAMPLER", "value": "0"})
+    if plan.node_count > 1:
+        field = {"fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}}
+        environment.append({"name": "POD_INDEX", "valueFrom": field})
+    return environment
+
+
+def _probes(plan: Plan) -> dict[str, Any]:
+    """Startup waits as long as the plan allows for loading; then liveness and readiness ask every ten seconds."""
+    if plan.node_count > 1:
+        return _multi_node_probes(plan)
+    health = {"httpGet": {"path": "/health", "port": names.SERVER_PORT}, "periodSeconds": PROBE_SECONDS}
+    return {
+        "startupProbe": {**health, "failureThreshold": max(1, plan.timeout_seconds // PROBE_SECONDS)},
+        "livenessProbe": {**health, "failureThreshold": 3, "timeoutSeconds": 5},
+        "readinessProbe": health,
+    }
+
+
+def _multi_node_probes(plan: Plan) -> dict[str, Any]:
+    """KAITO's script in its image asks the leader; only the leader is ever restarted."""
+    leader = f"{plan.name}-0.{plan.name}-headless.{plan.namespace}.svc.cluster.local"
+    script = ["python3", "/workspace/vllm/multi-node-health-check.py"]
+    ready = [*script, "readiness", f"--leader-address={leader}", f"--vllm-port={names.SERVER_PORT}"]
+    alive = [*script, "liveness", f"--leader-address={leader}", "--ray-port=6379"]
+    return {
+        "startupProbe": {
+            "exec": {"command": ready},
+            "periodSeconds": PROBE_SECONDS,
+            "failureThreshold": max(1, plan.timeout_seconds // PROBE_SECONDS),
+        },
+        "livenessProbe": {"exec": {"command": alive}, "periodSeconds": PROBE_SECONDS, "initialDelaySeconds": 60},
+        "readinessProbe": {"exec": {"command": ready}, "periodSeconds": PROBE_SECONDS, "failureThreshold": 1},
+    }

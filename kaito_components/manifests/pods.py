@@ -1,0 +1,147 @@
+"""What inference pods and tuning pods have in common: where they run, and how weights, data and secrets reach them."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from kaito_components import names
+from kaito_components.plan import Plan
+from kaito_components.plan_runtime import CONFIG_PATH, WEIGHTS_PATH
+from kaito_components.units import GIB, quantity
+
+ORAS_IMAGE = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # KAITO's puller of model artefacts
+SKOPEO_IMAGE = "mcr.microsoft.com/aks/skopeo:1.14.4-6"  # KAITO's puller of adapter images
+SHM_BYTES = 8 * GIB
+
+# Unpacks every layer of an image and moves its /data to $TARGET. $1 is the image, $2 the target.
+_PULL = (
+    "set -eu; work=$(mktemp -d); auth=/root/.docker/config.json; "
+    '[ ! -f "$auth" ] || set -- "$@" --src-authfile "$auth"; image=$1; target=$2; shift 2; '
+    'skopeo copy --dest-decompress "$@" "docker://$image" "dir:$work/image"; mkdir "$work/files"; '
+    'for layer in "$work"/image/*; do tar -xf "$layer" -C "$work/files" 2>/dev/null || true; done; '
+    'mkdir -p "$target"; cp -r "$work"/files/data/. "$target"'
+)
+
+
+def placement(plan: Plan) -> dict[str, Any]:
+    """Affinity to the Workspace's nodes, and the tolerations for their taints."""
+    expressions = [{"key": k, "operator": "In", "values": [v]} for k, v in sorted(plan.node_selector.items())]
+    required = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+    placed: dict[str, Any] = {"tolerations": tolerations()}
+    if expressions:
+        placed["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return placed
+
+
+def tolerations() -> list[dict[str, Any]]:
+    """KAITO's: GPU nodes, its own taint, and spot nodes."""
+    return [
+        {"key": names.GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+        {
+            "key": "kubernetes.azure.com/scalesetpriority",
+            "operator": "Equal",
+            "value": "spot",
+            "effect": "NoSchedule",
+        },
+    ]
+
+
+def resources(plan: Plan) -> dict[str, Any]:
+    """All GPUs of the node; on a size without GPUs, memory for the weights."""
+    if plan.gpus_per_node:
+        gpus = {names.GPU_RESOURCE: str(plan.gpus_per_node)}
+        return {"requests": gpus, "limits": gpus}
+    weights = plan.preset.weights_bytes if plan.preset else 0
+    return {"requests": {"cpu": "1", "memory": quantity(2 * weights + GIB)}}
+
+
+def template_metadata(plan: Plan) -> dict[str, Any]:
+    """Labels of the pods, and a checksum of the configuration beside the Workspace: another one makes new pods."""
+    metadata: dict[str, Any] = {"labels": names.object_labels(plan.name)}
+    if plan.config_map:
+        text = "\n".join(f"{key}={value}" for key, value in sorted(plan.config_map.data.items()))
+        metadata["annotations"] = {"kaito.sh/config-checksum": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    return metadata
+
+
+def container_security() -> dict[str, Any]:
+    """What no image of ours or KAITO's needs to be without."""
+    return {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def base_volumes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Shared memory for tensor parallelism and data loaders: (volumes, mounts)."""
+    volume = {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": quantity(SHM_BYTES)}}
+    return [volume], [{"name": "dshm", "mountPath": "/dev/shm"}]
+
+
+def weights_volume(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The volume with the model's weights and its mount."""
+    mount: dict[str, Any] = {"name": "model-weights-volume", "mountPath": WEIGHTS_PATH}
+    match plan.weights.kind:
+        case "pvc":
+            claim, _, sub_path = plan.weights.reference.partition("/")
+            source: dict[str, Any] = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+            mount |= {"readOnly": True} | ({"subPath": sub_path} if sub_path else {})
+        case "hostPath":
+            source = {"hostPath": {"path": plan.weights.reference, "type": "Directory"}}
+            mount["readOnly"] = True
+        case _:
+            source = {"emptyDir": {}}
+    return {"name": "model-weights-volume", **source}, mount
+
+
+def weights_puller(plan: Plan, secrets: Sequence[str]) -> list[dict[str, Any]]:
+    """The init container that fetches the weights' artefact, when they come as one."""
+    if plan.weights.kind != "image":
+        return []
+    return [
+        {
+            "name": "model-weights-downloader",
+            "image": ORAS_IMAGE,
+            "command": ["oras", "pull", plan.weights.reference, "-o", WEIGHTS_PATH],
+            "volumeMounts": [
+                {"name": "model-weights-volume", "mountPath": WEIGHTS_PATH},
+                *login_mounts(secrets),
+            ],
+            "securityContext": container_security(),
+        }
+    ]
+
+
+def image_puller(name: str, image: str, target: str, volume: str, secrets: Sequence[str]) -> dict[str, Any]:
+    """An init container that puts the `/data` of a container image into `target` on `volume`."""
+    return {
+        "name": name,
+        "image": SKOPEO_IMAGE,
+        "command": ["/bin/sh", "-c", _PULL, "puller", image, target],
+        "volumeMounts": [{"name": volume, "mountPath": target}, *login_mounts(secrets)],
+        "securityContext": container_security(),
+    }
+
+
+def login_volumes(secrets: Sequence[str]) -> list[dict[str, Any]]:
+    """The registry login of the first pull secret, as docker's config.json."""
+    items = [{"key": ".dockerconfigjson", "path": "config.json"}]
+    return [{"name": f"login-{name}", "secret": {"secretName": name, "items": items}} for name in secrets[:1]]
+
+
+def login_mounts(secrets: Sequence[str]) -> list[dict[str, Any]]:
+    """Where docker's clients look for the login of `login_volumes`."""
+    return [{"name": f"login-{name}", "mountPath": "/root/.docker", "readOnly": True} for name in secrets[:1]]
+
+
+def config_volume(name: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The user's ConfigMap: (volumes, mounts), both empty without one."""
+    if not name:
+        return [], []
+    volume = {"name": "config-volume", "configMap": {"name": name}}
+    return [volume], [{"name": "config-volume", "mountPath": CONFIG_PATH, "readOnly": True}]
+
+
+def token_env(secret: str | None) -> list[dict[str, Any]]:
+    """The Hugging Face token from the user's Secret."""
+    if not secret:
+        return []
+    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": secret, "key": "HF_TOKEN"}}}]

@@ -1,0 +1,76 @@
+"""The Job that tunes: weights and data come by init containers or volumes, the adapter goes by push or volume."""
+
+from typing import Any
+
+from kaito_components import names
+from kaito_components.manifests import pods
+from kaito_components.manifests.services import metadata
+from kaito_components.plan import Plan
+from kaito_components.plan_runtime import DATA_PATH, RESULTS_PATH
+
+USER_ERROR = 42  # the tuning image's exit code for what no retry mends
+RETRIES = 3
+
+
+def job(plan: Plan) -> dict[str, Any]:
+    """The Job of a tuning Workspace."""
+    described = metadata(plan, plan.name)
+    described["annotations"] |= {
+        names.INSTANCE_TYPE_ANNOTATION: plan.spec.resource.instance_type or "",
+        names.NODE_COUNT_ANNOTATION: str(plan.node_count),
+        names.MODE_ANNOTATION: "tuning",
+    }
+    stop = {"action": "FailJob", "onExitCodes": {"containerName": "tuning", "operator": "In", "values": [USER_ERROR]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": described,
+        "spec": {
+            "backoffLimit": RETRIES,
+            "podFailurePolicy": {"rules": [stop]},
+            "template": {"metadata": pods.template_metadata(plan), "spec": _pod(plan)},
+        },
+    }
+
+
+def _pod(plan: Plan) -> dict[str, Any]:
+    spec = plan.spec.tuning
+    assert spec
+    volumes, mounts = pods.base_volumes()
+    weights_volume, weights_mount = pods.weights_volume(plan)
+    config_volumes, config_mounts = pods.config_volume(spec.config)
+    push = [spec.output.image_push_secret] if spec.output.image_push_secret else []
+    inputs = spec.input.image_pull_secrets if spec.input.image else ()
+    weights_logins = spec.preset.image_pull_secrets if plan.weights.kind == "image" else ()
+    logins = {v["name"]: v for names_ in (push, inputs, weights_logins) for v in pods.login_volumes(names_)}
+    data_volume = {"name": "data-volume", **(spec.input.volume_source or {"emptyDir": {}})}
+    results = {"name": "results-volume", **(spec.output.volume_source or {"emptyDir": {}})}
+    init = pods.weights_puller(plan, spec.preset.image_pull_secrets)
+    if spec.input.image:
+        init.append(pods.image_puller("data-puller", spec.input.image, DATA_PATH, "data-volume", inputs))
+    container = {
+        "name": "tuning",
+        "image": plan.image,
+        "command": list(plan.command),
+        "ports": [{"name": "http", "containerPort": names.SERVER_PORT}],
+        "env": pods.token_env(spec.preset.model_access_secret),
+        "resources": pods.resources(plan),
+        "volumeMounts": [
+            *mounts,
+            weights_mount,
+            *config_mounts,
+            {"name": "data-volume", "mountPath": DATA_PATH},
+            {"name": "results-volume", "mountPath": RESULTS_PATH},
+            *pods.login_mounts(push),
+        ],
+        "securityContext": pods.container_security(),
+    }
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [*volumes, weights_volume, *config_volumes, data_volume, results, *logins.values()],
+        **pods.placement(plan),
+    }
+    if init:
+        pod["initContainers"] = init
+    return pod

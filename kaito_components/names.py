@@ -1,0 +1,50 @@
+"""Names, label keys and ports: KAITO's where it has one. Used by plan, manifests and everything above."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+WORKSPACE_LABEL = "kaito.sh/workspace"
+NAMESPACE_LABEL = "kaito.sh/workspacenamespace"
+MACHINE_TYPE_LABEL = "kaito.sh/machine-type"
+POOL_LABEL = "kubernetes.azure.com/agentpool"
+INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
+GPU_RESOURCE = "nvidia.com/gpu"
+
+INSTANCE_TYPE_ANNOTATION = "kaito.sh/instance-type"
+NODE_COUNT_ANNOTATION = "kaito.sh/node-count"
+MODE_ANNOTATION = "kaito.sh/mode"
+RUNTIME_ANNOTATION = "kaito.sh/runtime"
+IMAGE_FAMILY_ANNOTATION = "kaito.sh/node-image-family"
+LOAD_BALANCER_ANNOTATION = "kaito.sh/enablelb"
+BYPASS_ANNOTATION = "kaito.sh/bypass-resource-checks"
+LOCAL_WEIGHTS_ANNOTATION = "kaito.sh/use-local-weights"
+PERFORMANCE_ANNOTATION = "kaito.sh/performance-mode"
+WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
+
+SERVER_PORT = 5000  # in the container
+HTTP_PORT = 80  # of the Service
+TORCH_PORT = 29500  # of the Service; what the quick start's Service shows beside 80
+
+
+def object_labels(workspace: str) -> dict[str, str]:
+    """The labels of every object that is made for a Workspace."""
+    return {
+        WORKSPACE_LABEL: workspace,
+        "app.kubernetes.io/managed-by": "pulumi",
+        "app.kubernetes.io/part-of": "kaito",
+    }
+
+
+def pool_name(namespace: str, workspace: str, immutable: Mapping[str, Any]) -> str:
+    """The agent pool's name: who it belongs to, and what it is, in twelve characters.
+
+    AKS allows Linux pools 1 to 12 lower-case letters and digits, a letter first. `immutable` is what Azure cannot
+    change in a pool: another value gives another name, so that the new pool can stand beside the old one.
+    """
+    return f"ws{_hex(f'{namespace}/{workspace}')}{_hex(json.dumps(immutable, sort_keys=True))}"
+
+
+def _hex(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:5]

@@ -1,0 +1,125 @@
+"""The shape of a plan: frozen values that `plan.plan` decides, and that everything above it reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kaito_components.errors import Finding
+from kaito_components.presets import Preset
+from kaito_components.skus import VmSize
+from kaito_components.spec.model import ConfigMap, Workspace
+
+Runtime = Literal["transformers", "vllm", "template"]
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """How nodes are to be had; everything KAITO's file has no field for."""
+
+    provider: Literal["aks", "existing"] = "aks"
+    spot: bool = False
+    min_count: int | None = None  # both set: the pool scales by itself between them
+    max_count: int | None = None
+    zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WaitOptions:
+    """What `pulumi up` waits for. `timeout_seconds` None: computed from what must be loaded."""
+
+    until: Literal["ready", "started", "completed", "none"] | None = None  # None: inference ready, tuning started
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the model's weights come from."""
+
+    kind: Literal["huggingface", "image", "pvc", "hostPath", "none"]
+    reference: str = ""  # model id, image, claim name (claim/sub/path), or path
+    revision: str | None = None  # Hugging Face only
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The AKS agent pool of a Workspace. Another immutable field is another `name`: the new pool is made first."""
+
+    name: str
+    vm_size: str
+    count: int
+    labels: Mapping[str, str]
+    taints: tuple[str, ...]
+    os_sku: Literal["Ubuntu", "AzureLinux"]
+    os_disk_size_gib: int
+    spot: bool = False
+    min_count: int | None = None
+    max_count: int | None = None
+    zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes. `kv_cache_per_token` and `overhead`: the whole model; `usable_per_gpu`: after the runtime's reserve."""
+
+    weights: int
+    kv_cache_per_token: int
+    overhead: int
+    usable_per_gpu: int
+    gpu: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Money for the nodes, with the price's source and day."""
+
+    per_hour: float
+    per_month: float
+    currency: str
+    source: str
+    as_of: str
+
+
+@dataclass(frozen=True)
+class PlannedObject:
+    """Kind and name of one object that will be made."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that follows from one Workspace."""
+
+    spec: Workspace
+    preset: Preset | None
+    vm: VmSize | None
+    runtime: Runtime
+    node_count: int
+    gpus_per_node: int
+    tensor_parallel_size: int
+    pipeline_parallel_size: int
+    data_parallel_size: int
+    max_model_len: int | Literal["auto"]
+    dtype: str
+    image: str
+    command: tuple[str, ...]
+    weights: Weights
+    memory: Memory | None  # None: a template, or a size without GPUs
+    disk_bytes: int
+    node_selector: Mapping[str, str]  # what a node must carry, besides capacity
+    pool: Pool | None  # None: the nodes exist already
+    wait: Literal["ready", "started", "completed", "none"]
+    timeout_seconds: int
+    cost: Cost | None = None
+    config_map: ConfigMap | None = None  # the one named by `config`, when it stands beside the Workspace
+    findings: tuple[Finding, ...] = ()
+    resources: tuple[PlannedObject, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def namespace(self) -> str:
+        return self.spec.namespace

@@ -1,0 +1,58 @@
+"""How many GPUs and nodes a model needs. Arithmetic only; called by plan.
+
+Source: KAITO 0.12 pkg/workspace/estimator/nodesestimator/estimator.go (nodes), pkg/model/interface.go (parallelism).
+The tests hold both to KAITO's results for every model of its catalogue.
+"""
+
+import math
+from dataclasses import dataclass
+
+from kaito_components.skus import VmSize
+from kaito_components.units import GIB
+
+MEMORY_SHARE = 0.84  # of a GPU that vLLM is given
+RUNTIME_BYTES = 2.3 * GIB  # CUDA context, activations
+FRAGMENTATION = 1.05
+WEIGHTS_MARGIN = 1.02
+DEFAULT_CONTEXT_TOKENS = 2048  # what the estimate counts when the user does not say
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """How vLLM spreads a model: within a node (tensor), over nodes (pipeline), or as copies (data)."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+
+
+def usable_bytes_per_gpu(vm: VmSize, kv_bytes_per_token: int, context_tokens: int) -> int:
+    """What is left of one GPU for weights after the runtime and the cache of one request; 0 or less: nothing fits."""
+    reserve = RUNTIME_BYTES + context_tokens * kv_bytes_per_token / vm.gpus
+    return int((MEMORY_SHARE * vm.gpu_memory_bytes - reserve) / FRAGMENTATION)
+
+
+def vllm_nodes(weights_bytes: int, kv_bytes_per_token: int, vm: VmSize, context_tokens: int) -> int | None:
+    """Nodes of this size that vLLM needs for the model; None if no number of them is enough."""
+    usable = usable_bytes_per_gpu(vm, kv_bytes_per_token, context_tokens)
+    if usable <= 0:
+        return None
+    gpus = int(WEIGHTS_MARGIN * weights_bytes / usable) + 1
+    return math.ceil(gpus / vm.gpus)
+
+
+def vllm_parallelism(weights_bytes: int, vm: VmSize, nodes: int) -> Parallelism:
+    """Copies on each GPU when the model fills less than half of one, else split over the node, else over nodes too."""
+    if nodes == 1 and vm.gpus > 1 and weights_bytes * 2 < vm.gpu_memory_bytes:
+        return Parallelism(data=vm.gpus)
+    return Parallelism(tensor=vm.gpus, pipeline=nodes)
+
+
+def transformers_fits(weights_bytes: int, vm: VmSize) -> bool:
+    """Whether one node's GPUs hold the weights and the runtime (the transformers runtime uses one node).
+
+    On a size without GPUs half of the memory may be weights: float32 doubles what the file stores in 16 bits.
+    """
+    if vm.gpus == 0:
+        return 2 * weights_bytes <= vm.memory_bytes / 2
+    return weights_bytes * WEIGHTS_MARGIN <= vm.gpus * (MEMORY_SHARE * vm.gpu_memory_bytes - RUNTIME_BYTES)
