@@ -1,1 +1,1 @@
-"""Where the nodes of a Workspace come from, one module each."""
+"""Where the nodes of a Workspace come from: `aks` makes a pool, `existing` checks what is there."""

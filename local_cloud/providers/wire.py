@@ -202,7 +202,10 @@ def serve(provider: Provider) -> None:
     """Serves until the engine goes away: prints the port as the first line, as every plugin does."""
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):  # the engine's; a terminal is somebody looking
         threading.Thread(target=_end_with_engine, daemon=True).start()
-    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.max_send_message_length", MAX_MESSAGE_BYTES)]
+    options = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=WORKERS), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -68,9 +68,13 @@ def replaces(kind: str, path: str, mutable: frozenset[str]) -> bool:
 
 
 def project(live: Any, like: Any) -> Any:
-    """What the live object says where `like` says something: server-filled fields fall away, drift stays."""
+    """What the live object says where `like` says something: server-filled fields fall away, drift stays.
+
+    The server drops what is empty: that is no drift.
+    """
     if isinstance(live, dict) and isinstance(like, dict):
-        return {key: project(live[key], like[key]) for key in like if key in live}
+        kept = {key: project(live[key], like[key]) for key in like if key in live}
+        return kept | {key: value for key, value in like.items() if key not in live and value in ({}, [], None)}
     if isinstance(live, list) and isinstance(like, list):
         return [project(one, like[i]) if i < len(like) else one for i, one in enumerate(live)]
     return live

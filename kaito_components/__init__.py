@@ -1,0 +1,35 @@
+"""KAITO's Workspaces as Pulumi components.
+
+The public names are loaded when they are first used, so that the import costs little more than `import pulumi`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kaito_components.connection import Cluster, ClusterArgs
+    from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
+    from kaito_components.plan_types import Plan
+    from kaito_components.workspace import Workspace, WorkspaceArgs, workspaces_from_files
+
+_HOMES = {
+    "Cluster": "connection",
+    "ClusterArgs": "connection",
+    "Finding": "errors",
+    "InvalidWorkspace": "errors",
+    "KaitoError": "errors",
+    "Plan": "plan_types",
+    "Workspace": "workspace",
+    "WorkspaceArgs": "workspace",
+    "workspaces_from_files": "workspace",
+}
+__all__ = [
+    "Cluster", "ClusterArgs", "Finding", "InvalidWorkspace", "KaitoError", "Plan", "Workspace", "WorkspaceArgs",
+    "workspaces_from_files",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'kaito_components' has no attribute {name!r}")
+    return getattr(import_module(f"kaito_components.{_HOMES[name]}"), name)

@@ -1,0 +1,162 @@
+"""`WorkspaceReady`: a Pulumi resource that is created when its Workspace is ready, and not before.
+
+Declared by `workspace`. A dynamic provider, because a wait belongs into `pulumi up` and needs no plugin. A wait that
+fails records nothing, so the next `up` waits again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from kaito_components import provider_process
+from kaito_components.errors import ClusterError
+
+# Not the kubeconfig and not the deadline: fresh credentials or more patience are no reason to wait again.
+WATCHED = ("triggers", "until", "namespace", "workspace", "kind", "expected_nodes", "node_selector")
+OUTPUTS = ("status", "pod_names", "node_names", "ready_seconds")
+
+
+class WorkspaceReadyProvider(ResourceProvider):
+    """The methods that the engine calls. The state names this class by its module path: do not move it."""
+
+    serialize_as_secret_always = False  # nothing secret in it; the kubeconfig is a secret property
+
+    def configure(self, req: ConfigureRequest) -> None:
+        provider_process.prepare()
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=any(_olds.get(key) != _news.get(key) for key in WATCHED))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(f"{props['namespace']}/{props['workspace']}", _waited(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(_waited(_news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """A Workspace that is no longer ready is gone as far as this resource goes, so the next `up` waits again."""
+        return ReadResult(id_, props) if _is_still_ready(props) else ReadResult("", {})
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """There is nothing to delete."""
+
+
+class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
+    """Done when the Workspace is.
+
+    Attributes:
+        status: the row of `kaito status`, as a dict.
+        ready_seconds: how long it took.
+    """
+
+    status: pulumi.Output[Mapping[str, Any]]
+    pod_names: pulumi.Output[Sequence[str]]
+    node_names: pulumi.Output[Sequence[str]]
+    ready_seconds: pulumi.Output[float]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kubeconfig: pulumi.Input[str],
+        context: str | None,
+        namespace: str,
+        workspace: str,
+        kind: str,
+        node_selector: Mapping[str, str],
+        expected_nodes: int,
+        gpus_per_node: int,
+        instance: str,
+        until: str,
+        timeout_seconds: int,
+        triggers: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """
+        Args:
+            kubeconfig: its content.
+            kind: of the workload: Deployment, StatefulSet or Job.
+            until: ready (inference), started or completed (tuning), or none, which does not wait.
+            triggers: a change of any of them waits again.
+        """
+        properties = {
+            **dict.fromkeys(OUTPUTS),
+            "kubeconfig": pulumi.Output.secret(kubeconfig),
+            "context": context,
+            "namespace": namespace,
+            "workspace": workspace,
+            "kind": kind,
+            "node_selector": dict(node_selector),
+            "expected_nodes": expected_nodes,
+            "gpus_per_node": gpus_per_node,
+            "instance": instance,
+            "until": until,
+            "timeout_seconds": timeout_seconds,
+            "triggers": list(triggers),
+        }
+        retained = pulumi.ResourceOptions(retain_on_delete=True)  # destroy need not start a process for nothing
+        options = pulumi.ResourceOptions.merge(opts, retained)
+        super().__init__(WorkspaceReadyProvider(), name, properties, options)
+
+
+def _waited(props: dict[str, Any]) -> dict[str, Any]:
+    """All outputs, once the goal is reached."""
+    from kaito_components.waiting import asked_for, wait
+
+    goal = asked_for(props)
+    if goal.until == "none":
+        status = {"name": goal.workspace, "namespace": goal.namespace, "instance": goal.instance}
+        return {**props, "status": status, "pod_names": [], "node_names": [], "ready_seconds": 0}
+    cluster = _cluster(props)
+    try:
+        reached = wait(cluster, goal, float(props["timeout_seconds"]), _say)
+    finally:
+        cluster.close()
+    _say(f"{goal.workspace}: {goal.until} after {reached.seconds:.1f} s")
+    return {
+        **props,
+        "status": reached.row.as_dict(),
+        "pod_names": list(reached.pods),
+        "node_names": list(reached.row.worker_nodes),
+        "ready_seconds": reached.seconds,
+    }
+
+
+def _is_still_ready(props: dict[str, Any]) -> bool:
+    """Also when it cannot be known: a refresh must not fail because the kubeconfig of the last `up` has expired."""
+    from kaito_components.waiting import asked_for, is_reached
+
+    goal = asked_for(props)
+    if goal.until == "none":
+        return True
+    try:
+        cluster = _cluster(props)
+    except ClusterError:
+        return True
+    try:
+        return is_reached(cluster, goal)
+    except ClusterError:
+        return True
+    finally:
+        cluster.close()
+
+
+def _cluster(props: dict[str, Any]) -> Any:
+    from kaito_components.cluster import Cluster
+
+    return Cluster.from_text(props["kubeconfig"], props.get("context"))
+
+
+def _say(line: str) -> None:
+    """To the user's screen: the engine shows what this process prints."""
+    print(line, flush=True)

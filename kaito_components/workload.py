@@ -1,0 +1,59 @@
+"""The Kubernetes objects of a Workspace, and those beside it, declared with Pulumi. Called by workspace."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+
+from kaito_components import names
+from kaito_components.declare import kubernetes_object
+from kaito_components.manifests import workload_objects
+from kaito_components.plan import Plan
+from kaito_components.spec.model import ConfigMap, Secret
+
+
+def make_objects(
+    plan: Plan, provider: pulumi.ProviderResource, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+) -> list[pulumi.CustomResource]:
+    """Declares Services and workload; the workload comes up after the nodes, and goes before them."""
+    made = []
+    for manifest in workload_objects(plan):
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after) if kind != "Service" else None)
+        made.append(kubernetes_object(f"{name}-{kind.lower()}", manifest, provider, opts))
+    return made
+
+
+def make_beside(
+    objects: Sequence[ConfigMap | Secret], provider: pulumi.ProviderResource
+) -> list[pulumi.CustomResource]:
+    """Declares the ConfigMaps and Secrets that stand beside Workspaces in their files; Secrets' values stay secret."""
+    return [_declare(one, provider) for one in objects]
+
+
+def _declare(one: ConfigMap | Secret, provider: pulumi.ProviderResource) -> pulumi.CustomResource:
+    kind = type(one).__name__
+    manifest: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {
+            "name": one.name,
+            "namespace": one.namespace,
+            "labels": {**one.labels, "app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "kaito"},
+            "annotations": dict(one.annotations),
+        },
+    }
+    if isinstance(one, ConfigMap):
+        manifest["data"] = dict(one.data)
+    else:
+        manifest["type"] = one.type
+        for key, values in (("data", one.data), ("stringData", one.string_data)):
+            if values:
+                manifest[key] = pulumi.Output.secret(dict(values))
+    return kubernetes_object(f"{one.name}-{kind.lower()}", manifest, provider, pulumi.ResourceOptions())
+
+
+def endpoint(plan: Plan) -> str:
+    """The Service's address inside the cluster."""
+    port = "" if names.HTTP_PORT == 80 else f":{names.HTTP_PORT}"
+    return f"http://{plan.name}.{plan.namespace}.svc.cluster.local{port}"

@@ -1,0 +1,218 @@
+"""`Workspace`: a Pulumi component that makes what a plan says: nodes, workload, Service, and the wait for them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+import pulumi
+
+from kaito_components.connection import Cluster, ClusterArgs
+from kaito_components.errors import Finding, InvalidWorkspace
+from kaito_components.manifests import workload_objects
+from kaito_components.nodes.aks import make_pool
+from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
+from kaito_components.plan_runtime import served_name
+from kaito_components.spec.args import WorkspaceSpecArgs
+from kaito_components.spec.model import Bundle
+from kaito_components.workload import endpoint, make_beside, make_objects
+
+SPEC_KEYS = frozenset(WorkspaceSpecArgs.__annotations__)
+
+
+class NodesArgs(TypedDict, total=False):
+    """How nodes are had."""
+
+    provider: Literal["aks", "existing"]
+    spot: bool
+    min_count: int
+    max_count: int
+    zones: Sequence[str]
+
+
+class WaitArgs(TypedDict, total=False):
+    """What `pulumi up` waits for, and how long."""
+
+    until: Literal["ready", "started", "completed", "none"]
+    timeout_seconds: int
+
+
+class WorkspaceArgs(WorkspaceSpecArgs):
+    """KAITO's Workspace in snake case, and where it goes."""
+
+    cluster: Cluster | ClusterArgs
+    nodes: NotRequired[NodesArgs]
+    wait: NotRequired[WaitArgs]
+    image_registry: NotRequired[str]
+
+
+class Workspace(pulumi.ComponentResource):
+    """GPU nodes, and a model served or tuned on them.
+
+    Raises:
+        pulumi.RunError: the Workspace cannot work; the message holds every problem.
+    """
+
+    endpoint: pulumi.Output[str]
+    openai_base_url: pulumi.Output[str]
+    model_name: pulumi.Output[str | None]
+    status: pulumi.Output[Mapping[str, Any]]
+    node_pool: pulumi.Output[str | None]
+    resources: pulumi.Output[Sequence[Mapping[str, str]]]
+
+    def __init__(self, name: str, args: WorkspaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        from kaito_components.spec.reader import workspace_from_args
+
+        given: Mapping[str, Any] = args
+        planned = given.get("_plan")  # from files, planned together with the others
+        if planned is None:
+            unknown = sorted(set(given) - SPEC_KEYS - {"cluster", "nodes", "wait", "image_registry"})
+            if unknown:
+                raise pulumi.RunError(f"Workspace {name!r}: unknown args {', '.join(unknown)}")
+            try:
+                spec = workspace_from_args(name, {k: v for k, v in given.items() if k in SPEC_KEYS})
+                planned = plan(
+                    spec,
+                    nodes=node_options(given.get("nodes", {})),
+                    wait=WaitOptions(**given.get("wait", {})),
+                    image_registry=given.get("image_registry"),
+                )
+                refuse_errors([planned])
+            except InvalidWorkspace as refused:
+                raise pulumi.RunError(str(refused)) from None
+        super().__init__("kaito:index:Workspace", name, {}, opts)
+        cluster = args["cluster"]
+        self._make(planned, cluster if isinstance(cluster, Cluster) else Cluster(cluster), given.get("_after", ()))
+
+    def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
+        _report(planned, self)
+        nodes = self._nodes(planned, cluster)
+        made = make_objects(planned, cluster.provider, self, [*nodes, *beside])
+        ready = self._wait(planned, cluster, [*nodes, *made])
+        pool = planned.pool.name if planned.pool else None
+        preset = planned.preset
+        values = {
+            "endpoint": endpoint(planned),
+            "openai_base_url": f"{endpoint(planned)}/v1",
+            "model_name": served_name(preset) if preset else None,
+            "status": ready,
+            "node_pool": pool,
+            "resources": [{"kind": one.kind, "name": one.name} for one in planned.resources],
+        }
+        for key, value in values.items():
+            setattr(self, key, pulumi.Output.from_input(value))
+        self.register_outputs(values)
+
+    def _nodes(self, planned: Plan, cluster: Cluster) -> list[pulumi.Resource]:
+        if planned.pool:
+            return [make_pool(planned, cluster, self)]
+        from kaito_components.nodes.existing import ExistingNodes
+
+        return [
+            ExistingNodes(
+                f"{planned.name}-nodes",
+                kubeconfig=cluster.kubeconfig,
+                context=cluster.context,
+                node_selector=planned.node_selector,
+                expected_nodes=planned.node_count,
+                gpus_per_node=planned.gpus_per_node,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        ]
+
+    def _wait(self, planned: Plan, cluster: Cluster, after: Sequence[pulumi.Resource]) -> pulumi.Output[Any]:
+        from kaito_components.readiness import WorkspaceReady
+
+        objects = workload_objects(planned)
+        return WorkspaceReady(
+            f"{planned.name}-ready",
+            kubeconfig=cluster.kubeconfig,
+            context=cluster.context,
+            namespace=planned.namespace,
+            workspace=planned.name,
+            kind=objects[-1]["kind"],
+            node_selector=planned.node_selector,
+            expected_nodes=planned.node_count,
+            gpus_per_node=planned.gpus_per_node,
+            instance=planned.spec.resource.instance_type or "",
+            until=planned.wait,
+            timeout_seconds=planned.timeout_seconds,
+            triggers=[_digest(objects)],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after), retain_on_delete=True),
+        ).status
+
+
+def _digest(objects: Sequence[Mapping[str, Any]]) -> str:
+    """What must be waited for again: another object, another wait."""
+    return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _report(planned: Plan, resource: pulumi.Resource) -> None:
+    """Warnings and infos as diagnostics of the Workspace."""
+    for finding in planned.findings:
+        say = pulumi.log.warn if finding.severity == "warning" else pulumi.log.info
+        say(f"{finding.code}: {finding}", resource)
+
+
+def node_options(given: Mapping[str, Any]) -> NodeOptions:
+    """`nodes` of args or configuration, in snake case."""
+    return NodeOptions(**{**given, "zones": tuple(given.get("zones", ()))})
+
+
+def refuse_errors(plans: Sequence[Plan]) -> None:
+    """Raises InvalidWorkspace with every error of every plan, if there is one."""
+    errors = [finding for one in plans for finding in one.findings if finding.severity == "error"]
+    if errors:
+        raise InvalidWorkspace(errors)
+
+
+def plan_bundle(
+    bundle: Bundle, options: Sequence[tuple[NodeOptions, WaitOptions]], image_registry: str | None
+) -> list[Plan]:
+    """Plans all Workspaces before anything is declared, so that all problems of all of them are said at once."""
+    plans: list[Plan] = []
+    problems: list[Finding] = []
+    for spec, (nodes, wait) in zip(bundle.workspaces, options, strict=True):
+        try:
+            plans.append(plan(spec, bundle=bundle, nodes=nodes, wait=wait, image_registry=image_registry))
+        except InvalidWorkspace as refused:
+            problems += refused.findings
+    problems += [finding for one in plans for finding in one.findings if finding.severity == "error"]
+    if problems:
+        raise InvalidWorkspace(problems)
+    return plans
+
+
+def make_workspaces(plans: Sequence[Plan], bundle: Bundle, cluster: Cluster) -> list[Workspace]:
+    """Declares planned Workspaces, and the ConfigMaps and Secrets that stand beside them."""
+    beside = make_beside([*bundle.config_maps, *bundle.secrets], cluster.provider)
+    made = []
+    for one in plans:
+        args: Any = {"cluster": cluster, "_plan": one, "_after": beside}
+        name = one.name if one.namespace == "default" else f"{one.namespace}-{one.name}"
+        made.append(Workspace(name, args))
+    return made
+
+
+def workspaces_from_files(
+    files: Sequence[str | Path],
+    cluster: Cluster | ClusterArgs,
+    nodes: NodesArgs | None = None,
+    wait: WaitArgs | None = None,
+    image_registry: str | None = None,
+) -> list[Workspace]:
+    """Makes the Workspaces of KAITO files, with the ConfigMaps and Secrets beside them.
+
+    Raises:
+        pulumi.RunError: with every problem of every file.
+    """
+    from kaito_components.spec.reader import read_files
+
+    try:
+        bundle = read_files(files)
+        options = [(node_options(nodes or {}), WaitOptions(**(wait or {})))] * len(bundle.workspaces)
+        plans = plan_bundle(bundle, options, image_registry)
+    except InvalidWorkspace as refused:
+        raise pulumi.RunError(str(refused)) from None
+    return make_workspaces(plans, bundle, cluster if isinstance(cluster, Cluster) else Cluster(cluster))
