@@ -96,8 +96,8 @@ def endpoint(snapshot: Snapshot, goal: Goal) -> Check:
 
 def started(snapshot: Snapshot, goal: Goal) -> Check:
     """The Job's pod runs: its init containers are through and every container has started."""
-    if completed(snapshot, goal).ok or any(_runs(pod) for pod in snapshot.current_pods):
-        return Check(True, f"Job {goal.workspace} runs")
+    if _is_complete(snapshot) or any(_runs(pod) for pod in snapshot.current_pods):
+        return Check(True, f"Job {goal.workspace} has started")
     if not snapshot.workload:
         return Check(False, f"Job {goal.namespace}/{goal.workspace} is not there")
     pods = "; ".join(f"pod {name_of(pod)} {pod_state(pod)}" for pod in snapshot.current_pods)
@@ -106,8 +106,14 @@ def started(snapshot: Snapshot, goal: Goal) -> Check:
 
 def completed(snapshot: Snapshot, goal: Goal) -> Check:
     """The Job is through."""
-    done = bool(snapshot.workload) and condition(snapshot.workload or {}, "Complete").get("status") == "True"
-    return Check(done, f"Job {goal.workspace} is complete" if done else f"Job {goal.workspace} runs, not complete yet")
+    if _is_complete(snapshot):
+        return Check(True, f"Job {goal.workspace} is complete")
+    begun = started(snapshot, goal)
+    return Check(False, f"Job {goal.workspace} is not complete yet" if begun.ok else begun.text)
+
+
+def _is_complete(snapshot: Snapshot) -> bool:
+    return condition(snapshot.workload or {}, "Complete").get("status") == "True"
 
 
 def _runs(pod: Object) -> bool:
@@ -125,9 +131,9 @@ BEING_CREATED = "gets its images and volumes"
 
 def pod_state(pod: Object) -> str:
     """Where a pod is on its way to Ready, in a few words."""
-    scheduled, status = condition(pod, "PodScheduled"), status_of(pod)
-    if scheduled.get("status") == "False":
-        return f"has no node yet: {scheduled.get('message', '')}"
+    status = status_of(pod)
+    if condition(pod, "PodScheduled").get("status") == "False":
+        return "waits for a node"
     if status.get("phase") in {"Failed", "Succeeded"}:
         return str(status["phase"]).lower()
     for container in status.get("initContainerStatuses") or []:

@@ -19,6 +19,8 @@ TICK_SECONDS = 1.0  # how often graces, the deadline and a cancellation are look
 SECONDS_UNTIL_REFUSED = 3.0  # an API server that has just started refuses everybody for a moment
 SECONDS_BETWEEN_REPEATS = 15.0
 SECONDS_OF_SILENCE = 60.0
+SECONDS_UNTIL_SAID = 3.0  # most troubles of a start pass by themselves
+LONG_GRACE = 200.0  # what may take minutes is no news
 LOG_LINES = 8
 
 Say = Callable[[str], None]
@@ -127,8 +129,16 @@ class _Watcher:
             self._refused_since = None
             outcome = evaluate(snapshot_of(watches), self._goal, self._lasting, now)
         if isinstance(outcome, Waiting) and (problem or watches.is_complete):
-            self._progress.tell(*_news(outcome), now)
+            self._progress.tell(*self._news(outcome, now), now)
         return outcome
+
+    def _news(self, outcome: Waiting, now: float) -> tuple[str, str]:
+        """(stage, text): a trouble that may end the wait soon, or what is waited for."""
+        for trouble in outcome.troubles:
+            grace = trouble.grace_seconds
+            if grace and grace < LONG_GRACE and self._lasting.seconds(trouble, now) >= SECONDS_UNTIL_SAID:
+                return trouble.reason, f"{trouble} (fails if this lasts {grace:.0f} s)"
+        return outcome.stage, outcome.text
 
     def _judge(self, problem: ClusterError, now: float) -> None:
         """Raises what will not pass by itself."""
@@ -138,17 +148,6 @@ class _Watcher:
         self._refused_since = self._refused_since or now
         if now - self._refused_since >= SECONDS_UNTIL_REFUSED:
             raise NotReady(f"Workspace {self._goal.workspace}: {problem}") from None
-
-
-def _news(outcome: Waiting) -> tuple[str, str]:
-    """(stage, text): the trouble that may end the wait, or what is waited for."""
-    serious = next((trouble for trouble in outcome.troubles if trouble.terminal), None)
-    urgent = (
-        serious is not None and serious.grace_seconds is not None and serious.grace_seconds < SECONDS_OF_SILENCE * 2
-    )
-    if serious and urgent:
-        return serious.reason, f"{serious} (fails if this lasts {serious.grace_seconds:.0f} s)"
-    return outcome.stage, outcome.text
 
 
 def _failure(goal: Goal, trouble: Trouble, cluster: Cluster) -> str:

@@ -4,6 +4,8 @@ The words are the kubelet's: pkg/kubelet/images/types.go, pkg/kubelet/container/
 pkg/kubelet/kuberuntime/kuberuntime_container.go of Kubernetes 1.34.
 """
 
+import re
+
 from kaito_components.diagnosis.trouble import LastWords, Trouble, short
 from kaito_components.snapshot import Object, name_of
 
@@ -51,7 +53,7 @@ def container_trouble(pod: Object, container: Object, word: str, pull_failure: s
     where = f"Pod {pod['metadata']['namespace']}/{name_of(pod)}"
     if reason in IMAGE_REASONS | HOPELESS_IMAGE_REASONS:
         words = message if "rror" in message else pull_failure or message
-        return _image(where, what, container["image"], reason, words)
+        return _image(where, what, container["image"], reason, _core(words))
     if reason == "CreateContainerConfigError":
         namespace = pod["metadata"]["namespace"]
         way_out = f"Create it in namespace {namespace}, or correct its name in the Workspace"
@@ -75,6 +77,13 @@ def _image(where: str, what: str, image: str, reason: str, words: str) -> Troubl
         message = f"{subject}: the registry does not have it: {short(words)}"
         return Trouble(where, "ImagePullError", message, CHECK_NAME, SECONDS_FOR_REFUSED_IMAGE)
     return Trouble(where, "ImagePullError", f"{subject}: {reason}: {short(words)}", CHECK_NETWORK, SECONDS_FOR_IMAGE)
+
+
+def _core(words: str) -> str:
+    """What the registry said, without the runtime's way to it."""
+    words = re.sub(r'^Back-off pulling image "[^"]*": \w+: ', "", words)
+    words = re.sub(r"rpc error: code = \w+ desc = ", "", words)
+    return re.sub(r'^.*failed to resolve (?:image|reference "[^"]*"): ', "", words, flags=re.DOTALL)
 
 
 def _crash_loop(where: str, what: str, pod: Object, container: Object) -> Trouble:

@@ -46,7 +46,8 @@ def _unschedulable(pod: Object, snapshot: Snapshot, goal: Goal) -> Trouble:
     grace = SECONDS_FOR_SCHEDULING if settled else None
     fitting = (text for sign, text in WAYS_OUT.items() if sign in words)
     way_out = next(fitting, "See kubectl describe nodes -l {nodes}").format(nodes=goal.nodes_text)
-    return Trouble(where, "Unschedulable", f"the scheduler finds no node for it: {short(words)}", way_out, grace)
+    said = short(words.split(" preemption: ")[0].replace(" no new claims to deallocate,", ""))
+    return Trouble(where, "Unschedulable", f"the scheduler finds no node for it: {said}", way_out, grace)
 
 
 def _claim(pod: Object, snapshot: Snapshot, words: str) -> Trouble:

@@ -44,7 +44,7 @@ class ExistingNodesProvider(ResourceProvider):
         except ClusterError as error:
             print(f"warning: nodes with {_selector(news)} could not be checked: {error}", flush=True)
             return CheckResult(news, [])
-        return CheckResult(news, [CheckFailure("node_selector", problem)] if problem else [])
+        return CheckResult(news, [CheckFailure("", problem)] if problem else [])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=any(_olds.get(key) != _news.get(key) for key in WATCHED))
