@@ -55,8 +55,9 @@ class Stack:
 
     def __post_init__(self) -> None:
         self._commands = 0
-        self._write_config()
         self._run(["stack", "init", self.name])
+        self._take_config()
+        self._write_config()
 
     def preview(self, *options: str, check: bool = True) -> Result:
         return self._operate("preview", *options, check=check)
@@ -137,6 +138,13 @@ class Stack:
     def _config_file(self) -> Path:
         return self.folder / f"Pulumi.{self.name}.yaml"
 
+    def _take_config(self) -> None:
+        """Moves the file that `stack init` made (it holds the salt of the secrets) out of the project."""
+        for folder in (self.project / "stacks", self.project):
+            if (made := folder / self._config_file.name).exists():
+                self._config_file.write_text(made.read_text())
+                made.unlink()
+
     def _write_config(self) -> None:
         old = yaml.safe_load(self._config_file.read_text()) if self._config_file.exists() else {}
         self._config_file.write_text(yaml.safe_dump({**old, "config": self.config}))
@@ -145,4 +153,4 @@ class Stack:
 def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
     """Sends a signal to the whole `pulumi` process group, as a closed terminal or an evicted CI job does."""
     os.killpg(process.pid, number)
-    process.wait(timeout=60)
+    process.communicate(timeout=60)

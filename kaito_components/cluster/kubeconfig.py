@@ -7,7 +7,7 @@ from typing import Any
 
 from kaito_components.errors import ClusterError
 
-_loading = threading.Lock()  # the package remembers the files it has written for a certificate
+_loading = threading.Lock()  # the package loads its modules on first use, and remembers its files, without one
 
 
 def from_text(text: str, context: str | None) -> Any:
@@ -43,9 +43,23 @@ def from_files(path: Path | None, context: str | None) -> Any:
     return _client(load)
 
 
-def _client(load: Any) -> Any:
-    from kubernetes.client import ApiClient, Configuration
+def default_namespace(path: Path | None, context: str | None) -> str:
+    """The namespace of the kubeconfig's context, as kubectl uses it."""
     from kubernetes.config import ConfigException
+    from kubernetes.config.kube_config import list_kube_config_contexts
+
+    try:
+        contexts, current = list_kube_config_contexts(str(path) if path else None)
+    except ConfigException as error:
+        raise _unusable(error) from None
+    chosen = next((one for one in contexts if one["name"] == context), current)
+    return str(chosen["context"].get("namespace") or "default")
+
+
+def _client(load: Any) -> Any:
+    with _loading:
+        from kubernetes.client import ApiClient, Configuration
+        from kubernetes.config import ConfigException
 
     settings = Configuration()
     settings.retries = False  # who waits decides how long
@@ -55,9 +69,13 @@ def _client(load: Any) -> Any:
             client = ApiClient(settings)
             _keep_in_memory(client)
     except (ConfigException, OSError, ValueError) as error:
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise ClusterError(f"the kubeconfig cannot be used: {reason[0]}") from None
+        raise _unusable(error) from None
     return client
+
+
+def _unusable(error: Exception) -> ClusterError:
+    reason = str(error).splitlines() or [type(error).__name__]
+    return ClusterError(f"the kubeconfig cannot be used: {reason[0]}")
 
 
 def _keep_in_memory(client: Any) -> None:

@@ -34,7 +34,7 @@ class Cluster:
     """One API server, from the content of a kubeconfig (or a path to one)."""
 
     def __init__(self, kubeconfig: str, context: str | None = None) -> None:
-        from kubernetes.client import Configuration
+        from kubernetes.client.configuration import Configuration
         from kubernetes.config.kube_config import KubeConfigLoader
 
         text = kubeconfig if "\n" in kubeconfig else Path(kubeconfig).expanduser().read_text()
