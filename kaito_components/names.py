@@ -11,6 +11,12 @@ MACHINE_TYPE_LABEL = "kaito.sh/machine-type"
 POOL_LABEL = "kubernetes.azure.com/agentpool"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 GPU_RESOURCE = "nvidia.com/gpu"
+# Labels that KAITO sets itself and takes out of a labelSelector. Source: KAITO 0.12 api/v1beta1/labels.go.
+RESERVED_LABELS = frozenset({
+    WORKSPACE_LABEL, NAMESPACE_LABEL, "kaito.sh/ragengine", "kaito.sh/ragenginenamespace",
+    "karpenter.kaito.sh/workspace-name", "karpenter.kaito.sh/workspace-namespace",
+    "karpenter.kaito.sh/inferenceset", "karpenter.kaito.sh/inferenceset-namespace",
+})  # fmt: skip
 
 INSTANCE_TYPE_ANNOTATION = "kaito.sh/instance-type"
 NODE_COUNT_ANNOTATION = "kaito.sh/node-count"

@@ -1,23 +1,25 @@
 """Which program serves or tunes a model, from which image and with which arguments. Called by plan."""
 
+import shlex
 from collections.abc import Sequence
 
 from kaito_components import names
-from kaito_components.plan_types import Runtime, Weights
+from kaito_components.plan_types import Hardware, Runtime, Weights
 from kaito_components.presets import Preset
-from kaito_components.sizing import Parallelism
-from kaito_components.skus import VmSize
-from kaito_components.spec.model import Adapter, Workspace
+from kaito_components.sizing import VLLM_MIN_CAPABILITY, Parallelism
+from kaito_components.spec.model import Adapter, PresetRef, Workspace
 
 VERSION = "0.1.0"  # of our two images
 VLLM_IMAGE = "mcr.microsoft.com/aks/kaito/kaito-base:0.5.0"  # KAITO 0.12's base image: vLLM 0.25.1
-VLLM_MIN_CAPABILITY = 8.0  # KAITO 0.12 lists no size below it
 BFLOAT16_MIN_CAPABILITY = 8.0  # NVIDIA's Ampere is the first to have it
 CUDA_12_6_BELOW = 7.5  # PyTorch's builds for CUDA 12.8 and later leave Volta out
+MEMORY_SHARES = {"NVIDIA A10": 0.82}  # of a GPU that vLLM takes; KAITO 0.12 pkg/sku
+DEFAULT_MEMORY_SHARE = 0.84
 DATA_PATH = "/mnt/data"
 RESULTS_PATH = "/mnt/results"
 WEIGHTS_PATH = "/workspace/weights"
 CONFIG_PATH = "/mnt/config"
+TEMPLATES_PATH = "/workspace/chat_templates"  # in KAITO's base image
 
 
 def adapter_path(adapter: Adapter) -> str:
@@ -25,41 +27,45 @@ def adapter_path(adapter: Adapter) -> str:
     return f"/mnt/adapter/{adapter.source.name}"
 
 
-def choose_runtime(spec: Workspace, preset: Preset | None, vm: VmSize | None) -> Runtime:
-    """The user's choice, else vLLM where GPU and preset allow it, else transformers."""
+def preset_ref(spec: Workspace) -> PresetRef | None:
+    """The preset that a Workspace names, for whichever of its two tasks."""
+    part = spec.tuning or spec.inference
+    return part.preset if part else None
+
+
+def choose_runtime(spec: Workspace, preset: Preset | None, hardware: Hardware) -> Runtime:
+    """The user's choice, else vLLM where GPU and preset allow it, else transformers; tuning is always transformers."""
     if preset is None:
-        return "template"
-    chosen = spec.annotations.get(names.RUNTIME_ANNOTATION)
+        return "template" if preset_ref(spec) is None else "transformers"
+    if spec.tuning:
+        return "transformers"
+    chosen = spec.annotations.get(names.RUNTIME_ANNOTATION, "").lower()
     if chosen in ("vllm", "transformers"):
         return "vllm" if chosen == "vllm" else "transformers"
-    if spec.tuning or "vllm" not in preset.runtimes:
-        return "transformers"
-    if vm is None:  # nodes that exist already: KAITO's default
-        return "vllm"
-    return "vllm" if (vm.compute_capability or 0) >= VLLM_MIN_CAPABILITY else "transformers"
+    return "vllm" if "vllm" in preset.runtimes and hardware.has_capability(VLLM_MIN_CAPABILITY) else "transformers"
 
 
-def choose_dtype(vm: VmSize | None) -> str:
-    """bfloat16 where the GPU has it, float16 on older ones, float32 without a GPU (16 bits are slower there)."""
-    if vm is not None and vm.gpus == 0:
+def choose_dtype(preset: Preset | None, hardware: Hardware) -> str:
+    """The model's own on GPUs that have bfloat16, float16 on older ones, float32 without a GPU.
+
+    CPUs compute float32 natively; most emulate the 16-bit types, which is slower and no more exact.
+    """
+    if hardware.gpus == 0:
         return "float32"
-    if vm is not None and (vm.compute_capability or 0) < BFLOAT16_MIN_CAPABILITY:
+    if not hardware.has_capability(BFLOAT16_MIN_CAPABILITY):
         return "float16"
-    return "bfloat16"
+    return preset.dtype if preset else "bfloat16"
 
 
-def choose_image(kind: str, runtime: Runtime, vm: VmSize | None, registry: str | None) -> str:
+def choose_image(spec: Workspace, runtime: Runtime, hardware: Hardware, registry: str | None) -> str:
     """KAITO's base image for vLLM; ours, built for the hardware, for the transformers runtime and for tuning."""
+    if runtime == "template":
+        return ""
     if runtime == "vllm":
         return VLLM_IMAGE
-    if vm is not None and vm.gpus == 0:
-        build = "cpu"
-    elif vm is not None and (vm.compute_capability or 0) < CUDA_12_6_BELOW:
-        build = "cu126"
-    else:
-        build = "cu128"
+    build = "cu128" if hardware.has_capability(CUDA_12_6_BELOW) else "cu126" if hardware.gpus else "cpu"
     prefix = f"{registry.rstrip('/')}/" if registry else ""
-    return f"{prefix}kaito-{kind}:{VERSION}-{build}"
+    return f"{prefix}kaito-{'tuning' if spec.tuning else 'serving'}:{VERSION}-{build}"
 
 
 def choose_weights(spec: Workspace, preset: Preset | None) -> Weights:
@@ -74,11 +80,11 @@ def choose_weights(spec: Workspace, preset: Preset | None) -> Weights:
     if kind == "hostPath":
         return Weights("hostPath", reference)
     if spec.annotations.get(names.LOCAL_WEIGHTS_ANNOTATION) == "true":
-        folder = preset.model.lower().replace("/", "-").replace("\\", "-")
+        named = preset_ref(spec)
+        folder = (named.name if named else preset.name).lower().replace("/", "-").replace("\\", "-")
         return Weights("hostPath", f"/opt/kaito/models/{folder}")
-    part = spec.tuning or spec.inference
-    if part and part.preset and part.preset.image:
-        return Weights("image", part.preset.image)
+    if (named := preset_ref(spec)) and named.image:
+        return Weights("image", named.image)
     if kind != "huggingface" and spec.tuning and preset.tuning and preset.tuning.weights_image:
         return Weights("image", preset.tuning.weights_image)
     return Weights("huggingface", preset.model, preset.revision)
@@ -108,19 +114,26 @@ def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtyp
     return command
 
 
-def vllm_command(spec: Workspace, preset: Preset, weights: Weights, dtype: str, spread: Parallelism) -> list[str]:
-    """KAITO's command line for its base image. Source: KAITO 0.12 pkg/model/interface.go."""
+def vllm_command(
+    spec: Workspace, preset: Preset, weights: Weights, dtype: str, spread: Parallelism, gpu_model: str
+) -> list[str]:
+    """KAITO's command line for its base image. Source: KAITO 0.12 pkg/model/interface.go, vllm_model.go."""
     assert spec.inference
     serve = ["python3", "/workspace/vllm/inference_api.py", f"--model={model_argument(weights)}"]
-    if weights.revision:
+    if weights.revision:  # KAITO pins none
         serve += [f"--revision={weights.revision}", f"--code-revision={weights.revision}"]
     serve += [
         f"--download-dir={WEIGHTS_PATH}",
         f"--served-model-name={served_name(preset)}",
         "--max-model-len=auto",
-        "--gpu-memory-utilization=0.84",
-        f"--dtype={dtype}",
+        f"--gpu-memory-utilization={MEMORY_SHARES.get(gpu_model, DEFAULT_MEMORY_SHARE)}",
+        '--kv-events-config={"enable_kv_cache_events":true}',
+        "--compilation-config.pass_config.fuse_allreduce_rms=False",
         f"--tensor-parallel-size={spread.tensor}",
+        *_formats(spec, preset),
+        "--trust-remote-code",
+        f"--dtype={dtype}",
+        *_parsers(preset),
         *preset.vllm_arguments,
     ]
     if spread.data > 1:
@@ -129,12 +142,33 @@ def vllm_command(spec: Workspace, preset: Preset, weights: Weights, dtype: str, 
         serve += [f"--pipeline-parallel-size={spread.pipeline}", "--distributed-executor-backend=ray"]
     if spec.inference.adapters:
         serve.append("--enable-lora")
-    mode = spec.annotations.get(names.PERFORMANCE_ANNOTATION, "balanced")
+    mode = spec.annotations.get(names.PERFORMANCE_ANNOTATION, "balanced").lower()
     if mode != "balanced":
         serve.append(f"--performance-mode={mode}")
     if spec.inference.config:
         serve.append(f"--kaito-config-file={CONFIG_PATH}/inference_config.yaml")
     return _over_nodes(spec, serve, spread.pipeline) if spread.pipeline > 1 else serve
+
+
+def _formats(spec: Workspace, preset: Preset) -> list[str]:
+    """How files are read; weights that stand ready on the node are streamed, as KAITO does."""
+    local = spec.annotations.get(names.LOCAL_WEIGHTS_ANNOTATION) == "true"
+    return [
+        f"--load-format={'runai_streamer' if local else preset.load_format}",
+        f"--config-format={preset.load_format}",
+        f"--tokenizer-mode={preset.load_format}",
+    ]
+
+
+def _parsers(preset: Preset) -> list[str]:
+    arguments = []
+    if preset.tool_call_parser:
+        arguments += [f"--tool-call-parser={preset.tool_call_parser}", "--enable-auto-tool-choice"]
+    if preset.reasoning_parser:
+        arguments.append(f"--reasoning-parser={preset.reasoning_parser}")
+    if preset.chat_template:
+        arguments.append(f"--chat-template={TEMPLATES_PATH}/{preset.chat_template}")
+    return arguments
 
 
 def _over_nodes(spec: Workspace, serve: Sequence[str], nodes: int) -> list[str]:
@@ -143,7 +177,7 @@ def _over_nodes(spec: Workspace, serve: Sequence[str], nodes: int) -> list[str]:
     script = "/workspace/vllm/multi-node-serving.sh"
     text = (
         f'if [ "${{POD_INDEX}}" = "0" ]; then {script} leader --ray_cluster_size={nodes} --ray_port=6379; '
-        f"{' '.join(serve)}; else {script} worker --ray_address={leader} --ray_port=6379; fi"
+        f"{shlex.join(serve)}; else {script} worker --ray_address={leader} --ray_port=6379; fi"
     )
     return ["/bin/sh", "-c", text]
 

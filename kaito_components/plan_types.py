@@ -21,6 +21,19 @@ class NodeOptions:
     min_count: int | None = None  # both set: the pool scales by itself between them
     max_count: int | None = None
     zones: tuple[str, ...] = ()
+    gpus_per_node: int | None = None  # of nodes that exist already; 0: they have none, None: one is assumed
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a node computes with. `compute_capability` is None without a GPU, and where the nodes exist already."""
+
+    gpus: int
+    compute_capability: float | None
+
+    def has_capability(self, least: float) -> bool:
+        """Whether its GPUs are at least that new; nodes that exist already are taken to be."""
+        return self.gpus > 0 and (self.compute_capability is None or self.compute_capability >= least)
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. `kv_cache_per_token` and `overhead`: the whole model; `usable_per_gpu`: after the runtime's reserve."""
+    """Bytes on GPUs. `weights` as they are loaded; `overhead`: the runtime's reserve on all GPUs of a node.
+
+    `usable_per_gpu` is what the reserve leaves for weights, and for cache where the runtime does not count it.
+    """
 
     weights: int
     kv_cache_per_token: int
@@ -111,6 +127,7 @@ class Plan:
     pool: Pool | None  # None: the nodes exist already
     wait: Literal["ready", "started", "completed", "none"]
     timeout_seconds: int
+    startup_seconds: int  # how long a container may take to load before its probe gives up
     cost: Cost | None = None
     config_map: ConfigMap | None = None  # the one named by `config`, when it stands beside the Workspace
     findings: tuple[Finding, ...] = ()

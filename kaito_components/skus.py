@@ -11,9 +11,13 @@ from kaito_components.units import GIB
 
 @dataclass(frozen=True)
 class VmSize:
-    """One VM size. `gpu_memory_bytes` is of one GPU; a size without GPUs has `gpus` 0 and compute capability None."""
+    """One VM size. `gpu_memory_bytes` is of one GPU; a size without GPUs has `gpus` 0 and compute capability None.
+
+    `family` names the vCPU quota that the size counts against. A GPU without CUDA has compute capability 0.
+    """
 
     name: str
+    family: str
     vcpus: int
     memory_bytes: int
     gpu_model: str
@@ -31,9 +35,15 @@ def find_vm_size(name: str) -> VmSize | None:
 
 
 def gpu_sizes() -> list[VmSize]:
-    """Every size with a GPU that can still be bought, smallest total GPU memory first."""
-    usable = [size for size in _sizes().values() if size.gpus and not size.retired]
+    """Every size with NVIDIA GPUs that can still be bought, smallest total GPU memory first."""
+    usable = [size for size in _sizes().values() if size.compute_capability and not size.retired]
     return sorted(usable, key=lambda size: (size.gpus * size.gpu_memory_bytes, size.vcpus, size.name))
+
+
+def cpu_sizes() -> list[VmSize]:
+    """Every size without GPUs that can still be bought, smallest memory first."""
+    usable = [size for size in _sizes().values() if not size.gpus and not size.retired]
+    return sorted(usable, key=lambda size: (size.memory_bytes, size.name))
 
 
 def near_sizes(name: str) -> list[str]:
@@ -52,6 +62,7 @@ def _sizes() -> dict[str, VmSize]:
 def _size(row: dict[str, str]) -> VmSize:
     return VmSize(
         name=row["name"],
+        family=row["family"],
         vcpus=int(row["vcpus"]),
         memory_bytes=int(row["memory_gib"]) * GIB,
         gpu_model=row["gpu_model"],

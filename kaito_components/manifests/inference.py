@@ -6,7 +6,7 @@ from typing import Any
 from kaito_components import names
 from kaito_components.manifests import pods
 from kaito_components.manifests.services import metadata
-from kaito_components.plan import Plan
+from kaito_components.plan import NODE_SECONDS, Plan
 from kaito_components.plan_runtime import adapter_path
 
 PROBE_SECONDS = 10
@@ -29,9 +29,10 @@ def workload(plan: Plan) -> dict[str, Any]:
         else _from_preset(plan),
     }
     if plan.node_count == 1:
-        # The node's GPUs are all taken by the running pod: on the same node a new one fits only when it has gone.
+        # A pod takes all GPUs of its node: on the same node a new pod fits only when the old one has gone, so the old
+        # one may not be kept until the new one is ready. That is a gap in service; anything else would wait for ever.
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
-        spec |= {"strategy": strategy, "progressDeadlineSeconds": plan.timeout_seconds}
+        spec |= {"strategy": strategy, "progressDeadlineSeconds": plan.startup_seconds + NODE_SECONDS}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": described, "spec": spec}
     spec |= {"serviceName": f"{plan.name}-headless", "podManagementPolicy": "Parallel"}
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": described, "spec": spec}
@@ -110,7 +111,7 @@ def _adapters(plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]], l
 
 def _environment(plan: Plan) -> list[dict[str, Any]]:
     assert plan.spec.inference and plan.spec.inference.preset
-    environment = pods.token_env(plan.spec.inference.preset.model_access_secret)
+    environment = pods.model_env(plan, plan.spec.inference.preset.model_access_secret)
     if plan.runtime == "vllm":
         environment.append({"name": "VLLM_USE_FLASHINFER_SAMPLER", "value": "0"})
     if plan.node_count > 1:
@@ -120,12 +121,12 @@ def _environment(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _probes(plan: Plan) -> dict[str, Any]:
-    """Startup waits as long as the plan allows for loading; then liveness and readiness ask every ten seconds."""
+    """KAITO's: startup waits as long as the plan allows for loading, then both others ask every ten seconds."""
     if plan.node_count > 1:
         return _multi_node_probes(plan)
     health = {"httpGet": {"path": "/health", "port": names.SERVER_PORT}, "periodSeconds": PROBE_SECONDS}
     return {
-        "startupProbe": {**health, "failureThreshold": max(1, plan.timeout_seconds // PROBE_SECONDS)},
+        "startupProbe": {**health, "failureThreshold": plan.startup_seconds // PROBE_SECONDS},
         "livenessProbe": {**health, "failureThreshold": 3, "timeoutSeconds": 5},
         "readinessProbe": health,
     }
@@ -141,8 +142,15 @@ def _multi_node_probes(plan: Plan) -> dict[str, Any]:
         "startupProbe": {
             "exec": {"command": ready},
             "periodSeconds": PROBE_SECONDS,
-            "failureThreshold": max(1, plan.timeout_seconds // PROBE_SECONDS),
+            "failureThreshold": plan.startup_seconds // PROBE_SECONDS,
         },
-        "livenessProbe": {"exec": {"command": alive}, "periodSeconds": PROBE_SECONDS, "initialDelaySeconds": 60},
+        "livenessProbe": {
+            "exec": {"command": alive},
+            "periodSeconds": PROBE_SECONDS,
+            "initialDelaySeconds": 60,
+            "timeoutSeconds": 5,
+            "failureThreshold": 1,
+            "terminationGracePeriodSeconds": 1,
+        },
         "readinessProbe": {"exec": {"command": ready}, "periodSeconds": PROBE_SECONDS, "failureThreshold": 1},
     }

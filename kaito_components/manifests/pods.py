@@ -7,15 +7,17 @@ from typing import Any
 from kaito_components import names
 from kaito_components.plan import Plan
 from kaito_components.plan_runtime import CONFIG_PATH, WEIGHTS_PATH
+from kaito_components.sizing import loaded_bytes
 from kaito_components.units import GIB, quantity
 
 ORAS_IMAGE = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # KAITO's puller of model artefacts
 SKOPEO_IMAGE = "mcr.microsoft.com/aks/skopeo:1.14.4-6"  # KAITO's puller of adapter images
 SHM_BYTES = 8 * GIB
+LOGIN_PATH = "/mnt/login"  # not below /root: images of ours run as another user
 
 # Unpacks every layer of an image and moves its /data to $TARGET. $1 is the image, $2 the target.
 _PULL = (
-    "set -eu; work=$(mktemp -d); auth=/root/.docker/config.json; "
+    f"set -eu; work=$(mktemp -d); auth={LOGIN_PATH}/config.json; "
     '[ ! -f "$auth" ] || set -- "$@" --src-authfile "$auth"; image=$1; target=$2; shift 2; '
     'skopeo copy --dest-decompress "$@" "docker://$image" "dir:$work/image"; mkdir "$work/files"; '
     'for layer in "$work"/image/*; do tar -xf "$layer" -C "$work/files" 2>/dev/null || true; done; '
@@ -48,12 +50,15 @@ def tolerations() -> list[dict[str, Any]]:
 
 
 def resources(plan: Plan) -> dict[str, Any]:
-    """All GPUs of the node; on a size without GPUs, memory for the weights."""
+    """All GPUs of the node; without GPUs, memory for the weights.
+
+    CPU and memory are asked for in any case: a pod that asks for none is the first to be evicted from a full node.
+    """
     if plan.gpus_per_node:
         gpus = {names.GPU_RESOURCE: str(plan.gpus_per_node)}
-        return {"requests": gpus, "limits": gpus}
+        return {"requests": {"cpu": "1", "memory": "1Gi", **gpus}, "limits": gpus}
     weights = plan.preset.weights_bytes if plan.preset else 0
-    return {"requests": {"cpu": "1", "memory": quantity(2 * weights + GIB)}}
+    return {"requests": {"cpu": "1", "memory": quantity(loaded_bytes(weights, plan.dtype) + GIB)}}
 
 
 def template_metadata(plan: Plan) -> dict[str, Any]:
@@ -101,6 +106,7 @@ def weights_puller(plan: Plan, secrets: Sequence[str]) -> list[dict[str, Any]]:
             "name": "model-weights-downloader",
             "image": ORAS_IMAGE,
             "command": ["oras", "pull", plan.weights.reference, "-o", WEIGHTS_PATH],
+            "env": login_env(secrets),
             "volumeMounts": [
                 {"name": "model-weights-volume", "mountPath": WEIGHTS_PATH},
                 *login_mounts(secrets),
@@ -128,8 +134,13 @@ def login_volumes(secrets: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def login_mounts(secrets: Sequence[str]) -> list[dict[str, Any]]:
-    """Where docker's clients look for the login of `login_volumes`."""
-    return [{"name": f"login-{name}", "mountPath": "/root/.docker", "readOnly": True} for name in secrets[:1]]
+    """Where the login of `login_volumes` is."""
+    return [{"name": f"login-{name}", "mountPath": LOGIN_PATH, "readOnly": True} for name in secrets[:1]]
+
+
+def login_env(secrets: Sequence[str]) -> list[dict[str, Any]]:
+    """Docker's clients (oras among them) look for their login here."""
+    return [{"name": "DOCKER_CONFIG", "value": LOGIN_PATH} for _ in secrets[:1]]
 
 
 def config_volume(name: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -140,8 +151,12 @@ def config_volume(name: str | None) -> tuple[list[dict[str, Any]], list[dict[str
     return [volume], [{"name": "config-volume", "mountPath": CONFIG_PATH, "readOnly": True}]
 
 
-def token_env(secret: str | None) -> list[dict[str, Any]]:
-    """The Hugging Face token from the user's Secret."""
-    if not secret:
-        return []
-    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": secret, "key": "HF_TOKEN"}}}]
+def model_env(plan: Plan, token_secret: str | None) -> list[dict[str, Any]]:
+    """For downloads from Hugging Face: onto the weights' volume, with the token from the user's Secret."""
+    environment: list[dict[str, Any]] = []
+    if plan.weights.kind == "huggingface":
+        environment.append({"name": "HF_HOME", "value": WEIGHTS_PATH})
+    if token_secret:
+        reference = {"secretKeyRef": {"name": token_secret, "key": "HF_TOKEN"}}
+        environment.append({"name": "HF_TOKEN", "valueFrom": reference})
+    return environment

@@ -20,7 +20,7 @@ def services(plan: Plan) -> list[dict[str, Any]]:
     """The Service `<workspace>` (80 and 29500) and, for more than one pod, `<workspace>-headless`."""
     selector = {names.WORKSPACE_LABEL: plan.name}
     leader = {"apps.kubernetes.io/pod-index": "0"} if plan.node_count > 1 else {}
-    balanced = plan.spec.annotations.get(names.LOAD_BALANCER_ANNOTATION) == "True"
+    balanced = plan.spec.annotations.get(names.LOAD_BALANCER_ANNOTATION, "").lower() == "true"
     front = {
         "apiVersion": "v1",
         "kind": "Service",

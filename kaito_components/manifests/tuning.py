@@ -1,5 +1,6 @@
 """The Job that tunes: weights and data come by init containers or volumes, the adapter goes by push or volume."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from kaito_components import names
@@ -10,6 +11,7 @@ from kaito_components.plan_runtime import DATA_PATH, RESULTS_PATH
 
 USER_ERROR = 42  # the tuning image's exit code for what no retry mends
 RETRIES = 3
+GRACE_SECONDS = 120  # for a checkpoint when the pod must go
 
 
 def job(plan: Plan) -> dict[str, Any]:
@@ -21,13 +23,14 @@ def job(plan: Plan) -> dict[str, Any]:
         names.MODE_ANNOTATION: "tuning",
     }
     stop = {"action": "FailJob", "onExitCodes": {"containerName": "tuning", "operator": "In", "values": [USER_ERROR]}}
+    taken_away = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": described,
         "spec": {
             "backoffLimit": RETRIES,
-            "podFailurePolicy": {"rules": [stop]},
+            "podFailurePolicy": {"rules": [stop, taken_away]},
             "template": {"metadata": pods.template_metadata(plan), "spec": _pod(plan)},
         },
     }
@@ -53,7 +56,7 @@ def _pod(plan: Plan) -> dict[str, Any]:
         "image": plan.image,
         "command": list(plan.command),
         "ports": [{"name": "http", "containerPort": names.SERVER_PORT}],
-        "env": pods.token_env(spec.preset.model_access_secret),
+        "env": _environment(plan, push),
         "resources": pods.resources(plan),
         "volumeMounts": [
             *mounts,
@@ -67,10 +70,24 @@ def _pod(plan: Plan) -> dict[str, Any]:
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": [*volumes, weights_volume, *config_volumes, data_volume, results, *logins.values()],
         **pods.placement(plan),
     }
     if init:
         pod["initContainers"] = init
+    if push:  # KAITO's: the registry that takes the adapter may well be the one that holds the images
+        pod["imagePullSecrets"] = [{"name": name} for name in push]
     return pod
+
+
+def _environment(plan: Plan, push: Sequence[str]) -> list[dict[str, Any]]:
+    spec, preset = plan.spec.tuning, plan.preset
+    assert spec
+    environment = [*pods.model_env(plan, spec.preset.model_access_secret), *pods.login_env(push)]
+    if preset and preset.tuning:  # KAITO's name; used where the user's configuration names no modules
+        environment.append({"name": "DEFAULT_TARGET_MODULES", "value": ",".join(preset.tuning.target_modules)})
+    if plan.gpus_per_node:
+        environment.append({"name": "PYTORCH_CUDA_ALLOC_CONF", "value": "expandable_segments:True"})
+    return environment

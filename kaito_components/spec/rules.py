@@ -11,16 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kaito_components.errors import Finding
+from kaito_components.names import RESERVED_LABELS
 from kaito_components.spec import model, schema
 from kaito_components.spec.document import Document
 from kaito_components.spec.references import DNS_LABEL, image_problem, name_problem, url_problem
 
 MAX_ADAPTERS = 10
-RESERVED_LABELS = {
-    "kaito.sh/workspace", "kaito.sh/workspacenamespace", "kaito.sh/ragengine", "kaito.sh/ragenginenamespace",
-    "karpenter.kaito.sh/workspace-name", "karpenter.kaito.sh/workspace-namespace", "karpenter.kaito.sh/inferenceset",
-    "karpenter.kaito.sh/inferenceset-namespace",
-}  # fmt: skip
 ANNOTATION_VALUES: dict[str, tuple[str, ...] | None] = {
     "kaito.sh/runtime": ("vllm", "transformers"),
     "kaito.sh/enablelb": ("True", "False"),
