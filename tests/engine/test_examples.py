@@ -1,0 +1,100 @@
+"""Every example and every stack of this repository runs."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_cloud.instance import Instance
+from local_cloud.nodes import apply_node, delete_node, node_manifest
+from local_cloud.stack import PROJECT, Stack
+from tests.engine.conftest import Azure
+
+MakeStack = Callable[..., Stack]
+WORKSPACES = sorted(PROJECT.glob("examples/**/workspace-*.yaml"))
+CLUSTER = "/subscriptions/0/resourceGroups/mine/providers/Microsoft.ContainerService/managedClusters/mine"
+
+
+@pytest.mark.parametrize("path", WORKSPACES, ids=lambda path: path.stem)
+def test_kaito_plan_accepts_each_example_or_says_what_to_fill_in(path: Path) -> None:
+    nodes = "existing" if "existing" in str(path) else "aks"
+    command = [str(PROJECT / ".venv/bin/python"), "-m", "kaito_components.cli", "plan", "--nodes", nodes, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, timeout=60)
+    unfilled = "_HERE" in path.read_text()
+    assert done.returncode == (1 if unfilled else 0), done.stderr
+    assert ("placeholder" in done.stderr) == unfilled
+
+
+def test_a_program_that_imports_the_package_serves_a_model_on_a_cpu_size(
+    cloud: Instance, azure: Azure, namespace: str, tmp_path: Path
+) -> None:
+    settings = {"my-platform:resourceGroup": azure.name, "my-platform:cluster": azure.name}
+    config = {**settings, "my-platform:namespace": namespace}
+    environment = {
+        **cloud.env(),
+        "KAITO_LOCAL_CLOUD": str(azure.arm.instance_dir),
+        "PYTHONPATH": str(PROJECT),
+    }
+    stack = Stack(environment, tmp_path, config, project=PROJECT / "examples" / "import-into-program")
+    try:
+        stack.up()
+        outputs = stack.outputs()
+        assert outputs["url"] == f"http://smollm2.{namespace}.svc.cluster.local/v1"
+        assert outputs["model"] == "smollm2-135m-instruct" and outputs["status"]["workspaceReady"] is True
+    finally:
+        stack.remove()
+
+
+def existing(cloud: Instance, namespace: str, name: str) -> dict[str, Any]:
+    """A Workspace for nodes that carry its namespace's name as a label."""
+    return {
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"name": name},
+        "resource": {"labelSelector": {"matchLabels": {"test": namespace}}},
+        "inference": {"preset": {"name": "phi-4-mini-instruct"}},
+    }
+
+
+def test_on_existing_nodes_preview_misses_nodes_and_up_uses_them(
+    cloud: Instance, make_stack: MakeStack, namespace: str, azure: Azure
+) -> None:
+    stack = make_stack(
+        existing(cloud, namespace, "phi"),
+        nodes={"provider": "existing"},
+        cluster={"kubeconfig": str(cloud.kubeconfig)},
+    )
+    refused = stack.preview(check=False)
+    assert refused.code != 0 and f"test={namespace}" in refused.text
+    name = f"{namespace}-vmss000000"
+    node = node_manifest(name, "mine", CLUSTER, "any", 8, 2**36, 1, "here", {"test": namespace}, [])
+    apply_node(cloud.kubeconfig, node)
+    try:
+        stack.up()
+        assert stack.preview("--expect-no-changes").ops == {} and azure.pools == set()
+        stack.destroy()
+    finally:
+        delete_node(cloud.kubeconfig, name)
+
+
+@pytest.mark.parametrize("stack_file", sorted(PROJECT.glob("stacks/Pulumi.*.yaml")), ids=lambda path: path.stem)
+def test_each_stack_of_the_repository_previews_or_says_what_to_fill_in(
+    cloud: Instance, stack_file: Path, tmp_path: Path
+) -> None:
+    import yaml
+
+    config = yaml.safe_load(stack_file.read_text())["config"]
+    stack = Stack({**os.environ, **cloud.env()}, tmp_path, config)
+    try:
+        done = stack.preview(check=False)
+        if "<" in stack_file.read_text().split("kaito:cluster", 1)[1]:
+            assert done.code != 0 and "placeholder" in done.text
+        elif "existing" in stack_file.name:
+            assert done.code != 0 and "apps=phi-4-mini" in done.text  # this cloud has no such nodes
+        else:
+            assert done.code == 0, done.text
+    finally:
+        stack.remove()
