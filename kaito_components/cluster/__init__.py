@@ -1,10 +1,11 @@
 """The Kubernetes API: a client from a kubeconfig, and collections that are kept up to date by watches.
 
-Used by `readiness`, `nodes.existing` and `kaito status`. Objects are plain dicts. The `kubernetes` package takes half a
+Used by `waiting`, `nodes.existing` and `kaito status`. Objects are plain dicts. The `kubernetes` package takes half a
 second to import, so it is imported when the first client is made.
 """
 
 from kaito_components.cluster.client import Cluster, Query, Refused, Unreachable
+from kaito_components.cluster.kubeconfig import default_namespace
 from kaito_components.cluster.watching import Watches
 
-__all__ = ["Cluster", "Query", "Refused", "Unreachable", "Watches"]
+__all__ = ["Cluster", "Query", "Refused", "Unreachable", "Watches", "default_namespace"]

@@ -119,7 +119,8 @@ class Cluster:
 
     def _request(self, path: str, parameters: Mapping[str, str], silence: float) -> Any:
         """The response of urllib3, its body not read yet."""
-        from urllib3.exceptions import HTTPError, SSLError
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
 
         client = self._client
         request = client.param_serialize(
@@ -130,8 +131,8 @@ class Cluster:
             response = client.call_api(*request, _request_timeout=(SECONDS_TO_CONNECT, silence)).response
             if response.status >= 400:
                 raise _refusal(self.server, path, response.status, response.data)
-        except SSLError as error:
-            raise Refused(f"{self.server}: no trust between us: {_last_part(error)}") from None
+        except ApiException as error:  # the client's word for a failed TLS handshake
+            raise Refused(f"{self.server}: no trust between us: {_last_part(error.reason)}") from None
         except (HTTPError, OSError) as error:
             raise _unreachable(self.server, error) from None
         return response
@@ -200,6 +201,6 @@ def _unreachable(server: str, error: Exception) -> Unreachable:
     return Unreachable(f"{server} does not answer: {_last_part(error)}")
 
 
-def _last_part(error: Exception) -> str:
+def _last_part(error: object) -> str:
     """`Connection refused` of `HTTPSConnection(host='::1', port=1): Failed to ...: [Errno 111] Connection refused`."""
     return str(error).rsplit("] ", 1)[-1].rsplit("): ", 1)[-1].strip("'\" )") or type(error).__name__

@@ -1,0 +1,57 @@
+"""All Workspaces of a namespace, or of all, as rows. Pure but for the queries' names; used by `status`."""
+
+from collections.abc import Callable, Iterable
+
+from kaito_components.cluster import Query
+from kaito_components.names import WORKSPACE_LABEL
+from kaito_components.snapshot import Object, Snapshot, goal_of, labels_of, name_of
+from kaito_components.status import StatusRow, row
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+WORKLOADS = ("deployments", "statefulsets", "jobs")
+
+
+def queries(namespace: str | None) -> dict[str, Query]:
+    """Everything that tells how Workspaces are; None: of all namespaces."""
+    inside = f"/namespaces/{namespace}" if namespace else ""
+    return {
+        "nodes": Query("/api/v1/nodes", "Node"),
+        "deployments": Query(f"/apis/apps/v1{inside}/deployments", "Deployment", labels=WORKSPACE_LABEL),
+        "statefulsets": Query(f"/apis/apps/v1{inside}/statefulsets", "StatefulSet", labels=WORKSPACE_LABEL),
+        "jobs": Query(f"/apis/batch/v1{inside}/jobs", "Job", labels=WORKSPACE_LABEL),
+        "replicasets": Query(f"/apis/apps/v1{inside}/replicasets", "ReplicaSet", labels=WORKSPACE_LABEL),
+        "pods": Query(f"/api/v1{inside}/pods", "Pod", labels=WORKSPACE_LABEL),
+        "slices": Query(f"/apis/discovery.k8s.io/v1{inside}/endpointslices", "EndpointSlice", labels=WORKSPACE_LABEL),
+        "events": Query(f"/api/v1{inside}/events", "Event", fields="type=Warning"),
+    }
+
+
+def rows(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ()) -> list[StatusRow]:
+    """A row for each Workspace, by namespace and name.
+
+    Args:
+        objects: the collection of that name, see `queries`.
+        wanted: names of Workspaces; none: all.
+    """
+    names = set(wanted)
+    workloads = [workload for kind in WORKLOADS for workload in objects(kind)]
+    found = [workload for workload in workloads if not names or labels_of(workload)[WORKSPACE_LABEL] in names]
+    made = [row(_snapshot(workload, objects), goal_of(workload)) for workload in found]
+    return sorted(made, key=lambda one: (one.namespace, one.name))
+
+
+def _snapshot(workload: Object, objects: Callable[[str], Iterable[Object]]) -> Snapshot:
+    namespace, workspace = workload["metadata"]["namespace"], labels_of(workload)[WORKSPACE_LABEL]
+
+    def own(name: str) -> tuple[Object, ...]:
+        inside = [item for item in objects(name) if item["metadata"]["namespace"] == namespace]
+        return tuple(item for item in inside if labels_of(item).get(WORKSPACE_LABEL) == workspace)
+
+    return Snapshot(
+        workload=workload,
+        replica_sets=own("replicasets"),
+        pods=own("pods"),
+        nodes=tuple(objects("nodes")),
+        events=tuple(event for event in objects("events") if event["metadata"]["namespace"] == namespace),
+        endpoint_slices=tuple(one for one in own("slices") if labels_of(one).get(SERVICE_LABEL) == name_of(workload)),
+    )
