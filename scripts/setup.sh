@@ -28,6 +28,6 @@ echo "setup: installing Python packages into .venv (about 230 MB, about a minute
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip -q
 .venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore -r requirements.lock
-.venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --no-build-isolation -e .
+.venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps -e .
 echo "$wanted" >"$stamp"
 echo "setup: done; .venv/bin/kaito is the command"
