@@ -20,7 +20,7 @@ from kaito_components.workspace import Workspace, make_workspaces, plan_bundle
 
 KEYS = {
     "cluster": {"resourceGroup": str, "name": str, "admin": bool, "kubeconfig": str, "context": str},
-    "nodes": {"provider": str, "spot": bool, "minCount": int, "maxCount": int, "zones": list},
+    "nodes": {"provider": str, "spot": bool, "minCount": int, "maxCount": int, "zones": list, "gpusPerNode": int},
     "wait": {"until": str, "timeoutSeconds": int},
 }
 CHOICES = {"provider": ("aks", "existing"), "until": ("ready", "started", "completed", "none")}
@@ -149,6 +149,7 @@ def _node_options(given: Mapping[str, Any]) -> NodeOptions:
         min_count=given.get("minCount"),
         max_count=given.get("maxCount"),
         zones=tuple(map(str, given.get("zones", ()))),
+        gpus_per_node=given.get("gpusPerNode"),
     )
 
 

@@ -120,13 +120,16 @@ def _about_nodes(plan: Plan, nodes: NodeOptions) -> Iterator[Finding]:
     if reserved:
         text = f"{', '.join(reserved)} are set by the system and are left out; remove them"
         yield finding(spec, "warning", "reserved-label-left-out", "resource.labelSelector.matchLabels", text)
+    if nodes.gpus_per_node is not None and nodes.gpus_per_node < 0:
+        text = f"{nodes.gpus_per_node} must be 0 or more"
+        yield finding(spec, "error", "gpus-per-node", "kaito:nodes.gpusPerNode", text)
     if nodes.provider == "existing":
         if plan.preset:
             yield _unchecked_nodes(plan, nodes)
         return
     if nodes.gpus_per_node is not None:
         text = f"{nodes.gpus_per_node} is for nodes that exist already; a new pool has what its VM size has; remove it"
-        yield finding(spec, "error", "gpus-per-node-of-new-nodes", "kaito:nodes.gpusPerNode", text)
+        yield finding(spec, "error", "gpus-per-node", "kaito:nodes.gpusPerNode", text)
     if least is not None and most is not None and not least <= plan.node_count <= most:
         text = f"{plan.node_count} nodes are needed, outside of minCount {least} to maxCount {most}; widen the range"
         yield finding(spec, "error", "autoscaling-range", "kaito:nodes", text)

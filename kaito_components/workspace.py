@@ -29,6 +29,7 @@ class NodesArgs(TypedDict, total=False):
     min_count: int
     max_count: int
     zones: Sequence[str]
+    gpus_per_node: int
 
 
 class WaitArgs(TypedDict, total=False):

@@ -35,3 +35,50 @@ def test_unfilled_placeholders_end_with_1_and_say_what_to_put_there() -> None:
 def test_wrong_usage_ends_with_2() -> None:
     assert kaito("plan").returncode == 2
     assert kaito("plan", "x.yaml", "--format", "xml").returncode == 2
+
+
+def workspace(folder: Path, size: str = "Standard_NC4as_T4_v3", preset: str = "phi-4-mini-instruct") -> str:
+    file = folder / "w.yaml"
+    file.write_text(
+        "apiVersion: kaito.sh/v1beta1\nkind: Workspace\nmetadata: {name: w}\n"
+        f"resource: {{instanceType: {size}, labelSelector: {{matchLabels: {{a: b}}}}}}\n"
+        f"inference: {{preset: {{name: {preset}}}}}\n"
+    )
+    return str(file)
+
+
+def test_a_workspace_that_cannot_be_planned_is_in_the_json_with_its_findings(tmp_path: Path) -> None:
+    done = kaito("plan", workspace(tmp_path, "Standard_NC4as_T4_v9", "phi-5"), "--format", "json")
+    (one,) = json.loads(done.stdout)
+    assert done.returncode == 1 and one["nodeCount"] is None and one["resources"] == []
+    assert [found["code"] for found in one["findings"]] == ["unknown-preset", "vm-size-unknown"]
+
+
+def test_all_objects_of_the_json_have_the_same_keys(tmp_path: Path) -> None:
+    bad, good = workspace(tmp_path, preset="phi-5"), str(EXAMPLES / "workspace-phi-4-mini.yaml")
+    first, second = json.loads(kaito("plan", bad, good, "--format", "json").stdout)
+    assert set(first) == set(second)
+
+
+def test_text_shows_memory_and_what_there_is_to_say(tmp_path: Path) -> None:
+    done = kaito("plan", workspace(tmp_path))
+    assert "7.1 GiB weights" in done.stdout and "warning image-registry-unset" in done.stdout
+    assert done.returncode == 0 and "\x1b[" not in done.stdout
+
+
+def test_lines_fit_a_narrow_screen_but_for_the_place_of_a_finding(tmp_path: Path) -> None:
+    lines = kaito("plan", workspace(tmp_path)).stdout.splitlines()
+    places = [line for line in lines if line.startswith(("  warning", "  info"))]
+    assert places and all(len(line.rstrip()) <= 80 for line in lines if line not in places)
+
+
+def test_existing_nodes_are_planned_without_a_pool() -> None:
+    file = EXAMPLES.parent / "existing-nodes" / "workspace-phi-4-mini.yaml"
+    done = kaito("plan", str(file), "--nodes", "existing", "--gpus-per-node", "2", "--format", "json")
+    (one,) = json.loads(done.stdout)
+    assert (one["pool"], one["gpusPerNode"], one["tensorParallelSize"]) == (None, 2, 2)
+
+
+def test_a_file_that_cannot_be_read_ends_with_2() -> None:
+    done = kaito("plan", "no-such-file.yaml")
+    assert done.returncode == 2 and "no-such-file.yaml: cannot be read" in done.stderr

@@ -1,127 +1,157 @@
-"""What the plan decides, and what it refuses."""
+"""What the plan decides."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from kaito_components.errors import InvalidWorkspace
-from kaito_components.manifests import agent_pool, workload_objects
-from kaito_components.plan import NodeOptions, Plan, plan
-from kaito_components.spec.model import (
-    Adapter,
-    Bundle,
-    ConfigMap,
-    DataDestination,
-    DataSource,
-    Inference,
-    PresetRef,
-    Resource,
-    Tuning,
-    Workspace,
-)
-
-
-def inference(
-    size: str | None = "Standard_NC24ads_A100_v4", preset: str = "phi-4-mini-instruct", **more: Any
-) -> Workspace:
-    part = Inference(preset=PresetRef(preset), **{k: more.pop(k) for k in ("adapters", "config") if k in more})
-    return Workspace("phi", Resource(size, {"apps": "phi"}, more.pop("count", 1)), inference=part, **more)
-
-
-def tuning(size: str = "Standard_NC6s_v3", preset: str = "phi-3-mini-128k-instruct") -> Workspace:
-    source = DataSource(urls=("https://example.com/train.parquet",))
-    output = DataDestination(image="registry.example.com/out:1", image_push_secret="push")
-    return Workspace("tune", Resource(size, {"app": "tune"}), tuning=Tuning(PresetRef(preset), "qlora", source, output))
-
-
-def codes(planned: Plan, severity: str) -> set[str]:
-    return {finding.code for finding in planned.findings if finding.severity == severity}
+from kaito_components.plan import NodeOptions, WaitOptions, plan
+from kaito_components.spec.model import Partition
+from kaito_components.units import GIB
+from tests.unit.workspaces import A100, CPU, EXISTING, T4, V100, codes, config, inference, planned, template, tuning
 
 
 def test_the_quick_start_is_planned_with_a_warning_about_its_retired_size() -> None:
-    planned = plan(tuning(), image_registry="r.example.com")
-    assert codes(planned, "warning") == {"vm-size-retired"} and not codes(planned, "error")
-    assert (planned.runtime, planned.dtype, planned.wait) == ("transformers", "float16", "started")
-    assert planned.image == "r.example.com/kaito-tuning:0.1.0-cu126"
-
-
-def test_a_new_gpu_serves_with_vllm_and_an_old_one_with_transformers() -> None:
-    assert plan(inference("Standard_NC24ads_A100_v4")).runtime == "vllm"
-    assert plan(inference("Standard_NC4as_T4_v3")).runtime == "transformers"
-    assert plan(inference("Standard_D8s_v5", "smollm2-135m-instruct")).image == "kaito-serving:0.1.0-cpu"
-
-
-def test_vllm_on_an_old_gpu_is_refused() -> None:
-    spec = inference("Standard_NC4as_T4_v3", annotations={"kaito.sh/runtime": "vllm"})
-    assert "runtime-needs-newer-gpu" in codes(plan(spec), "error")
+    made = planned(tuning(V100))
+    assert codes(made, "warning") == {"vm-size-retired"} and not codes(made, "error")
+    assert (made.runtime, made.dtype, made.wait) == ("transformers", "float16", "started")
+    assert made.image == "r.example.com/kaito-tuning:0.1.0-cu126"
 
 
 @pytest.mark.parametrize(
-    ("spec", "nodes", "code"),
+    ("size", "preset", "runtime", "dtype", "image"),
     [
-        (inference("Standard_NC24ads_A100_v5"), "aks", "vm-size-unknown"),
-        (inference(None), "aks", "instance-type-missing"),
-        (inference(), "existing", "instance-type-on-existing-nodes"),
-        (inference(preset="phi-4-mini"), "aks", "unknown-preset"),
+        (A100, "phi-4-mini-instruct", "vllm", "bfloat16", "mcr.microsoft.com/aks/kaito/kaito-base:0.5.0"),
+        (T4, "phi-4-mini-instruct", "transformers", "float16", "r.example.com/kaito-serving:0.1.0-cu128"),
+        (V100, "phi-4-mini-instruct", "transformers", "float16", "r.example.com/kaito-serving:0.1.0-cu126"),
+        (CPU, "smollm2-135m-instruct", "transformers", "float32", "r.example.com/kaito-serving:0.1.0-cpu"),
     ],
 )
-def test_what_cannot_be_planned_is_refused(spec: Workspace, nodes: Any, code: str) -> None:
-    with pytest.raises(InvalidWorkspace) as refused:
-        plan(spec, nodes=NodeOptions(provider=nodes))
-    assert [finding.code for finding in refused.value.findings] == [code]
+def test_hardware_decides_runtime_dtype_and_image(size: str, preset: str, runtime: str, dtype: str, image: str) -> None:
+    made = planned(inference(size, preset))
+    assert (made.runtime, made.dtype, made.image) == (runtime, dtype, image)
 
 
-def test_a_context_too_long_for_the_gpu_is_refused_with_sizes_that_fit() -> None:
-    text = "vllm:\n  max-model-len: 600000\n"
-    bundle = Bundle(config_maps=(ConfigMap("c", "default", {"inference_config.yaml": text}),))
-    planned = plan(inference("Standard_NC24ads_A100_v4", "phi-3-mini-128k-instruct", config="c"), bundle=bundle)
-    assert "does-not-fit" in codes(planned, "error")
+def test_the_users_runtime_wins() -> None:
+    made = planned(inference(annotations={"kaito.sh/runtime": "transformers"}))
+    assert (made.runtime, made.dtype) == ("transformers", "bfloat16")
 
 
-def test_adapter_strength_is_refused_for_vllm() -> None:
-    adapter = Adapter(DataSource(name="a", image="r.example.com/a:1"), 0.5)
-    assert "strength-with-vllm" in codes(plan(inference(adapters=(adapter,))), "error")
+def test_a_tuning_workspace_never_runs_vllm() -> None:
+    made = planned(tuning(A100, annotations={"kaito.sh/runtime": "vllm"}))
+    assert made.runtime == "transformers" and "kaito-tuning" in made.image
+    assert codes(made, "warning") == {"without-effect"}
 
 
-def test_another_vm_size_is_another_pool_and_the_same_size_the_same() -> None:
-    a100, h100 = plan(inference("Standard_NC24ads_A100_v4")), plan(inference("Standard_NC40ads_H100_v5"))
-    assert a100.pool and h100.pool
-    assert a100.pool.name != h100.pool.name and len(a100.pool.name) == 12
-    assert a100.pool.name == plan(inference(count=3)).pool.name  # type: ignore[union-attr]
+def test_a_model_larger_than_a_gpu_gets_more_nodes() -> None:
+    text = "vllm:\n  max-model-len: 32768\n"  # KAITO: 2 nodes, TP1 x PP2
+    spec = inference("Standard_NV36ads_A10_v5", "phi-3-mini-128k-instruct", config="c")
+    made = planned(spec, bundle=config(text))
+    assert (made.node_count, made.tensor_parallel_size, made.pipeline_parallel_size) == (2, 1, 2)
+    assert made.max_model_len == 32768 and made.pool and made.pool.count == 2
+
+
+def test_a_small_model_is_copied_to_each_gpu_of_a_node() -> None:
+    made = planned(inference("Standard_NC96ads_A100_v4"))
+    assert (made.node_count, made.gpus_per_node, made.data_parallel_size, made.tensor_parallel_size) == (1, 4, 4, 1)
+
+
+def test_the_context_is_vllms_own_choice_unless_the_user_says() -> None:
+    assert planned(inference()).max_model_len == "auto"
+    assert planned(inference(config="c"), bundle=config("vllm: {max-model-len: 4096}")).max_model_len == 4096
+
+
+def test_the_transformers_runtime_has_the_context_that_fits_beside_the_weights() -> None:
+    made = planned(inference(T4, "phi-3-mini-128k-instruct"))
+    assert made.max_model_len == pytest.approx((0.84 * 16 - 2.3 - 7.12 * 1.02) * GIB / 393216, abs=2)
+    assert "context-cut" in codes(made, "info")
+
+
+def test_another_immutable_field_is_another_pool_and_the_rest_is_the_same_one() -> None:
+    def pool(spec: Any, **options: Any) -> str:
+        made = plan(spec, nodes=NodeOptions(**options)).pool
+        assert made
+        return made.name
+
+    name = pool(inference())
+    family = {"kaito.sh/node-image-family": "azurelinux"}
+    others = [pool(inference("Standard_NC40ads_H100_v5")), pool(inference(annotations=family))]
+    others += [pool(inference(), spot=True), pool(inference(), zones=("1",))]
+    assert len({name, *others}) == 5
+    same = [
+        pool(inference(count=3)),
+        pool(inference(labels_wanted={"x": "y"})),
+        pool(inference(), min_count=1, max_count=2),
+    ]
+    assert set(same) == {name}
+
+
+def test_the_os_disk_holds_weights_and_images_and_is_no_smaller_than_aks_makes_it() -> None:
+    made = planned(inference())
+    assert made.disk_bytes == pytest.approx(87.15 * GIB, rel=1e-6)
+    assert made.pool and made.pool.os_disk_size_gib == 128
+
+
+def test_reserved_labels_of_the_selector_are_left_out() -> None:
+    made = planned(inference(labels_wanted={"apps": "phi", "kaito.sh/workspace": "other"}))
+    assert made.pool and made.pool.labels["kaito.sh/workspace"] == "phi" == made.node_selector["kaito.sh/workspace"]
+    assert codes(made, "warning") == {"reserved-label-left-out"}
+
+
+def test_pool_labels_hold_everything_that_pods_ask_for() -> None:
+    made = planned(inference())
+    assert made.pool
+    assert made.node_selector.items() <= {**made.pool.labels, "kubernetes.azure.com/agentpool": made.pool.name}.items()
 
 
 def test_on_existing_nodes_no_pool_is_made_and_the_selector_chooses() -> None:
-    planned = plan(inference(None), nodes=NodeOptions(provider="existing"))
-    assert planned.pool is None and planned.node_selector == {"apps": "phi"}
-    with pytest.raises(ValueError, match="exist already"):
-        agent_pool(planned)
+    made = planned(inference(None), nodes=EXISTING)
+    assert made.pool is None and made.node_selector == {"apps": "phi"}
+    assert (made.gpus_per_node, codes(made, "info")) == (1, {"nodes-unchecked"})
 
 
-def test_pods_are_bound_to_their_pool() -> None:
-    planned = plan(inference())
-    pod = workload_objects(planned)[-1]["spec"]["template"]["spec"]
-    terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    wanted = {term["key"]: term["values"] for term in terms[0]["matchExpressions"]}
-    assert planned.pool and wanted["kubernetes.azure.com/agentpool"] == [planned.pool.name]
+def test_on_existing_nodes_the_partition_or_the_option_says_how_many_gpus() -> None:
+    partition = Partition("accelerator", count=2)
+    assert planned(inference(None, partition=partition), nodes=EXISTING).tensor_parallel_size == 2
+    made = planned(inference(None, "smollm2-135m-instruct"), nodes=replace(EXISTING, gpus_per_node=0))
+    assert (made.gpus_per_node, made.runtime, made.dtype) == (0, "transformers", "float32")
 
 
-def test_another_configuration_beside_the_workspace_makes_new_pods() -> None:
-    def template(text: str) -> Any:
-        bundle = Bundle(config_maps=(ConfigMap("c", "default", {"inference_config.yaml": text}),))
-        return workload_objects(plan(inference(config="c"), bundle=bundle))[-1]["spec"]["template"]["metadata"]
+@pytest.mark.parametrize(
+    ("annotations", "options", "kind", "reference"),
+    [
+        ({}, {}, "huggingface", "microsoft/Phi-4-mini-instruct"),
+        ({"pulumi.kaito.sh/weights": "image:r.example.com/w:1"}, {}, "image", "r.example.com/w:1"),
+        ({"pulumi.kaito.sh/weights": "pvc:models/phi"}, {}, "pvc", "models/phi"),
+        ({"pulumi.kaito.sh/weights": "hostPath:/models"}, {}, "hostPath", "/models"),
+        ({"kaito.sh/use-local-weights": "true"}, {}, "hostPath", "/opt/kaito/models/phi-4-mini-instruct"),
+        ({}, {"image": "r.example.com/phi:1"}, "image", "r.example.com/phi:1"),
+    ],
+)
+def test_weights_come_from_where_the_user_says(annotations: Any, options: Any, kind: str, reference: str) -> None:
+    weights = planned(inference(annotations=annotations, preset_options=options)).weights
+    assert (weights.kind, weights.reference) == (kind, reference)
 
-    assert template("vllm: {a: 1}") != template("vllm: {a: 2}")
+
+def test_tuning_takes_kaitos_artefact_of_the_weights_unless_told_otherwise() -> None:
+    assert planned(tuning()).weights.reference.endswith("kaito-phi-3-mini-128k-instruct:0.2.0")
+    told = planned(tuning(annotations={"pulumi.kaito.sh/weights": "huggingface"})).weights
+    assert (told.kind, told.revision) == ("huggingface", "072cb7562cb8c4adf682a8e186aaafa49469eb5d")
 
 
-def test_a_user_error_of_the_tuning_image_is_not_tried_again() -> None:
-    job = workload_objects(plan(tuning()))[-1]
-    rule = job["spec"]["podFailurePolicy"]["rules"][0]
-    assert rule["action"] == "FailJob" and rule["onExitCodes"]["values"] == [42]
+def test_deadlines_follow_the_weights_and_the_user() -> None:
+    assert planned(inference()).timeout_seconds == 1800 + 900  # KAITO's least, and the joining of a node
+    assert planned(inference(None), nodes=EXISTING).timeout_seconds == 1800
+    assert planned(tuning(), wait=WaitOptions("completed")).timeout_seconds > 86400
+    asked = planned(inference(), wait=WaitOptions(timeout_seconds=60))
+    assert (asked.timeout_seconds, asked.startup_seconds) == (60, 1800)
 
 
-def test_every_planned_object_is_made() -> None:
-    for spec in (inference(), tuning()):
-        planned = plan(spec)
-        made = {(o["kind"], o["metadata"]["name"]) for o in workload_objects(planned)}
-        made.add(("AgentPool", agent_pool(planned)["agentPoolName"]))
-        assert made == {(o.kind, o.name) for o in planned.resources}
+def test_a_template_brings_everything_but_its_nodes() -> None:
+    made = planned(template(count=2))
+    assert (made.runtime, made.node_count, made.image, made.command) == ("template", 2, "", ())
+    assert made.weights.kind == "none" and made.memory is None and made.pool
+
+
+def test_planning_has_no_memory() -> None:
+    assert planned(inference()) == planned(inference())

@@ -1,0 +1,132 @@
+"""The plan for people. Called by cli.plan."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from kaito_components.errors import Finding
+from kaito_components.plan import Memory, Plan
+from kaito_components.spec.model import Workspace
+from kaito_components.units import GIB, gib
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+KIB = 1024
+
+
+def show(planned: Iterable[tuple[Workspace, Plan | None, tuple[Finding, ...]]]) -> None:
+    """One block for each Workspace: what it becomes, then what there is to say, errors first."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for workspace, plan, findings in planned:
+        console.print(f"{workspace.namespace}/{workspace.name}", style="bold", markup=False)
+        if plan:
+            _table(console, rows(plan))
+        for found in findings:
+            _say(console, found)
+        console.print()
+
+
+def _table(console: "Console", lines: Iterable[tuple[str, str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for label, value in lines:
+        table.add_row(Text(label, style="dim"), Text(value, overflow="fold"))
+    console.print(table)
+
+
+def _say(console: "Console", found: Finding) -> None:
+    """`warning vm-size-retired (file:6, field)`, and the message below it, indented."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    place = f"{found.file}:{found.line}" if found.file and found.line else found.file
+    where = ", ".join(part for part in (place, found.field) if part)
+    head = Text.assemble("  ", (found.severity, COLORS[found.severity]), f" {found.code}", (f" ({where})", "dim"))
+    console.print(head, soft_wrap=True)
+    console.print(Padding(Text(found.message), (0, 2, 0, 6)))
+
+
+def rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    """(label, value) of everything that was decided."""
+    yield "nodes", _nodes(plan)
+    if plan.pool:
+        spot = ", spot" if plan.pool.spot else ""
+        yield "pool", f"{plan.pool.name}, {plan.pool.os_sku}, OS disk {plan.pool.os_disk_size_gib} GiB{spot}"
+    if plan.preset:
+        yield "model", f"{plan.preset.model} ({gib(plan.preset.weights_bytes)}, {plan.preset.license})"
+        yield "task", _task(plan)
+        yield "weights", _weights(plan)
+    if plan.memory:
+        yield "memory", _memory(plan, plan.memory)
+    if plan.preset and not plan.spec.tuning:
+        length = plan.max_model_len
+        yield "context", "as long as fits" if length == "auto" else f"{length} tokens"
+    yield "disk", f"{gib(plan.disk_bytes)} needed on each node"
+    if plan.cost:
+        cost = plan.cost
+        yield "cost", f"{cost.per_hour:.2f} {cost.currency} an hour, {cost.per_month:.0f} a month ({cost.as_of})"
+    if plan.image:
+        yield "image", plan.image
+    yield "makes", "\n".join(f"{made.kind} {made.name}" for made in plan.resources)
+    yield "waits", _waits(plan)
+
+
+def _nodes(plan: Plan) -> str:
+    if plan.vm is None:
+        labels = ", ".join(f"{key}={value}" for key, value in plan.node_selector.items()) or "any labels"
+        gpus = f", {plan.gpus_per_node} GPUs each" if plan.gpus_per_node != 1 else ", one GPU each"
+        return f"{plan.node_count} existing with {labels}{gpus}"
+    vm = plan.vm
+    gpus = f"{vm.gpus} x {vm.gpu_model} {vm.gpu_memory_bytes // GIB} GiB" if vm.gpus else "no GPU"
+    return f"{plan.node_count} x {vm.name} ({vm.vcpus} vCPUs, {vm.memory_bytes // GIB} GiB, {gpus})"
+
+
+def _task(plan: Plan) -> str:
+    spread = (
+        (plan.tensor_parallel_size, "tensor"),
+        (plan.pipeline_parallel_size, "pipeline"),
+        (plan.data_parallel_size, "data"),
+    )
+    parallel = [f"{kind} parallel {number}" for number, kind in spread if number > 1]
+    task = f"tune with {plan.spec.tuning.method}" if plan.spec.tuning else "serve"
+    return ", ".join([task, f"{plan.runtime} runtime", plan.dtype, *parallel])
+
+
+def _weights(plan: Plan) -> str:
+    revision = f" at {plan.weights.revision[:12]}" if plan.weights.revision else ""
+    source = {"huggingface": "Hugging Face", "image": "image", "pvc": "volume claim", "hostPath": "folder on the node"}
+    return f"{source[plan.weights.kind]} {plan.weights.reference}{revision}"
+
+
+def _memory(plan: Plan, memory: Memory) -> str:
+    """What the GPUs of the Workspace hold, and a bar of one of them."""
+    gpus = plan.gpus_per_node * plan.node_count
+    copies = plan.data_parallel_size
+    share = memory.weights * copies / gpus
+    free = max(0, int(memory.usable_per_gpu - share))
+    cells = 30
+    used = min(cells, round(cells * share / memory.gpu))
+    reserved = round(cells * (memory.gpu - memory.usable_per_gpu) / memory.gpu)
+    bar = "#" * used + "-" * max(0, cells - used - reserved) + "." * min(reserved, cells - used)
+    lines = [f"[{bar}] of {gib(memory.gpu)} a GPU"]
+    lines.append(f"# {gib(share)} weights  - {gib(free)} free  . {gib(memory.gpu - memory.usable_per_gpu)} reserve")
+    if plan.spec.tuning:
+        lines.append("adapter, gradients and activations come on top; they are not estimated yet")
+    else:
+        per_token = memory.kv_cache_per_token
+        tokens = free * gpus // copies // per_token
+        lines.append(f"{per_token / KIB:g} KiB a token of context: room for {tokens} tokens")
+    return "\n".join(lines)
+
+
+def _waits(plan: Plan) -> str:
+    if plan.wait == "none":
+        return "for nothing"
+    hours, minutes = divmod(plan.timeout_seconds // 60, 60)
+    limit = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return f"until {plan.wait}, at most {limit}"
