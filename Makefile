@@ -23,11 +23,11 @@ check: setup         ## the fast part of the tests: format, lint, types, layers,
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports
-	@$(VENV)/pytest -n 2 tests/unit
+	@$(VENV)/pytest -n 2 tests/unit tests/wire
 
 test: check          ## all tests; CI runs exactly this
 	@$(VENV)/python -m local_cloud build
-	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit
+	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit --ignore tests/wire
 
 bench: setup         ## the measurements of benchmarks/, as ratios in one run
 	@$(VENV)/python -m local_cloud build

@@ -123,7 +123,14 @@ def test_an_interrupted_build_leaves_no_binary_and_can_go_on(
     fake_go(tmp_path / "fake", 'echo half > "$out"; exec sleep 30')
     environment = {**os.environ, "PATH": f"{tmp_path / 'fake'}:{os.environ['PATH']}", "PYTHONPATH": str(CHECKOUT)}
     build = subprocess.Popen(
-        [sys.executable, "-c", BUILD.format(source=str(toolchain.source), root=str(toolchain.root))],
+        # A CI job may have been started with SIGINT ignored, which children inherit.
+        [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-c",
+            BUILD.format(source=str(toolchain.source), root=str(toolchain.root)),
+        ],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
