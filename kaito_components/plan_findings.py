@@ -40,7 +40,7 @@ def _about_runtime(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
         text = f"{vm.name} has {vm.gpu_model}, and presets need NVIDIA GPUs; choose another size, or a template"
         yield finding(spec, "error", "gpu-without-cuda", "resource.instanceType", text)
     elif plan.runtime == "vllm" and not hardware.has_capability(VLLM_MIN_CAPABILITY):
-        place = vm.name if vm else "nodes that exist already"
+        place = vm.name if vm else "an existing node"
         has = f"compute capability {vm.compute_capability}" if vm and vm.gpus else "no GPU"
         text = f"vllm needs compute capability {VLLM_MIN_CAPABILITY}, {place} has {has}; remove the annotation"
         yield finding(spec, "error", "runtime-needs-newer-gpu", field, text)
@@ -146,7 +146,8 @@ def _unchecked_nodes(plan: Plan, nodes: NodeOptions) -> Finding:
         told = f"{nodes.gpus_per_node} GPUs a node, as kaito:nodes.gpusPerNode says"
     else:
         told = "one GPU a node is assumed (kaito:nodes.gpusPerNode says otherwise)"
-    text = f"the nodes exist already: {told}, of compute capability 8.0 or newer; that the model fits is not checked"
+    age = ", of compute capability 8.0 or newer" if plan.gpus_per_node else ""
+    text = f"the nodes exist already: {told}{age}; that the model fits is not checked"
     return finding(plan.spec, "info", "nodes-unchecked", "resource", text)
 
 
