@@ -58,7 +58,8 @@ def default_namespace(path: Path | None, context: str | None) -> str:
 
 def _client(load: Any) -> Any:
     with _loading:
-        from kubernetes.client import ApiClient, Configuration
+        import kubernetes.watch.watch  # noqa: F401  for `client`, whose threads would load it at the same time
+        from kubernetes.client import ApiClient, ApiException, Configuration  # noqa: F401  likewise
         from kubernetes.config import ConfigException
 
     settings = Configuration()
