@@ -139,6 +139,7 @@ class Bundle:
     workspaces: tuple[Workspace, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    findings: tuple[Finding, ...] = ()  # warnings and infos about what is no Workspace; a Workspace has its own
 
     def config_map(self, namespace: str, name: str) -> ConfigMap | None:
         """The ConfigMap of that name that stands beside the Workspaces, if there is one."""

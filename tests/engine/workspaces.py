@@ -1,5 +1,6 @@
 """Workspaces for the tests of this folder, as their users would write them."""
 
+import json
 from typing import Any
 
 
@@ -42,8 +43,10 @@ def template(name: str, fault: str = "", **container: Any) -> dict[str, Any]:
 
 
 def secret(name: str = "push", value: str = "hunter2-value") -> dict[str, Any]:
-    """A Secret that stands beside a Workspace."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": value}}
+    """A registry login that stands beside a Workspace."""
+    login = json.dumps({"auths": {"r.example.com": {"username": "user", "password": value}}})
+    data = {".dockerconfigjson": login}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
 
 
 def config_map(name: str, text: str) -> dict[str, Any]:

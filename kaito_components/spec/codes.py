@@ -1,0 +1,62 @@
+"""Every finding that reading can make: its code, which is stable, and what it says. Read by reference and the tests."""
+
+CODES: dict[str, str] = {
+    # The file
+    "unreadable-file": "The file is not there, is no file, or is not UTF-8 text.",
+    "not-yaml": "The text is not YAML, or holds what JSON, and so Kubernetes, does not have.",
+    "duplicate-key": "A key stands twice in one mapping.",
+    "too-large": "A document has too many values or levels, perhaps through its aliases.",
+    "no-object": "There is no Kubernetes object in the file.",
+    "not-an-object": "A document is no Kubernetes object.",
+    "unsupported-kind": "An object of a kind that is not read here, or not yet.",
+    "duplicate-name": "Two objects of one kind have one name in one namespace.",
+    # Fields
+    "unknown-field": "A field that this kind does not have, or that its API version does not have.",
+    "unsupported-field": "A field of Kubernetes that is refused here.",
+    "missing-field": "A field that must be there is not.",
+    "wrong-type": "A field has a value of another type, or none of its values.",
+    "one-of": "Of several fields exactly one is needed.",
+    "placeholder": "A value is still the one that the example tells you to replace.",
+    "deprecated-field": "KAITO has deprecated the field. An info where it has KAITO's default value, else a warning.",
+    "unused-field": "A field that decides nothing beside the others that are given.",
+    "server-field": "A field that a cluster sets; it is not used.",
+    "unused-metadata": "Labels or annotations that no object carries: there is no Workspace object in the cluster.",
+    # Names and addresses
+    "invalid-name": "No object can have this name.",
+    "invalid-label": "This can be no label, or no annotation's key.",
+    "invalid-image": "Not a reference to a container image.",
+    "invalid-url": "Not an http or https URL.",
+    "private-url": "A URL into a private network or to a metadata service.",
+    # Annotations
+    "annotation-value": "An annotation has none of its values.",
+    "ignored-annotation": "An annotation of KAITO's that decides nothing here.",
+    "unknown-annotation": "An annotation under kaito.sh that KAITO does not have.",
+    # resource
+    "selector": "The label selector cannot become one value for each label.",
+    "reserved-label": "All labels of the selector are ones that KAITO keeps for itself.",
+    "partition": "resource.partition breaks one of KAITO's rules.",
+    "partition-unsupported": "MIG partitions are not supported yet.",
+    "tuning-one-node": "Tuning uses one node.",
+    # inference and tuning
+    "v1beta1-only": "v1alpha1 does not have it.",
+    "not-with-template": "The field belongs to a preset, and there is a template.",
+    "invalid-template": "No pod can be made of the template.",
+    "invalid-volume": "volumeSource is not one volume of a kind that Kubernetes has.",
+    "volume-lost": "What is written to this volume is gone with the pod.",
+    "one-pull-secret": "More than one pull Secret.",
+    "too-many-adapters": "More adapters than KAITO allows.",
+    "duplicate-adapter": "Two adapters have one name.",
+    "adapter-source": "An adapter comes from exactly one image or volume, not from URLs.",
+    "adapter-strength": "Not a number from 0 to 1.",
+    "tuning-method": "Not a method that KAITO has.",
+    # ConfigMaps and Secrets beside the Workspace
+    "other-namespace": "The object that is named stands beside the Workspace, in another namespace.",
+    "config-key": "The ConfigMap does not have the key that is read.",
+    "config-content": "The configuration is not what the runtime reads.",
+    "config-section": "The configuration has a section that is not read.",
+    "quantization": "The quantization and the tuning method are at odds.",
+    "output-dir": "TrainingArguments.output_dir is no folder below /mnt.",
+    "invalid-key": "Not a key that a ConfigMap or Secret can have.",
+    "not-base64": "A Secret's data is not base64.",
+    "secret-key": "The Secret does not have the key that is read, or not in the form that is read.",
+}
