@@ -181,7 +181,7 @@ class Lasting:
     """Since when each trouble has been there, without a break."""
 
     def __init__(self) -> None:
-        self._since: dict[tuple[str, str], float] = {}
+        self._since: dict[tuple[str, str, bool], float] = {}
 
     def update(self, found: Iterable[Trouble], now: float) -> None:
         """Takes in what is there now and forgets what has passed."""

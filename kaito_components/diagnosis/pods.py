@@ -7,7 +7,7 @@ from kaito_components.diagnosis.containers import container_trouble
 from kaito_components.diagnosis.trouble import Trouble, short
 from kaito_components.snapshot import Goal, Object, Snapshot, condition, is_ready, name_of, status_of
 
-SECONDS_FOR_SCHEDULING = 20  # once all nodes are there; taints and allocatable GPUs have settled by then
+SECONDS_FOR_SCHEDULING = 30  # once all nodes are there; the scheduler tries again after 10 s at the latest
 SECONDS_FOR_CLAIM = 30
 SECONDS_FOR_VOLUME = 120  # a disk that is provisioned or attached
 SECONDS_FOR_MOUNT = 30  # the kubelet has tried several times

@@ -30,9 +30,9 @@ class Trouble:
     last_words: LastWords | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What stays the same while the trouble lasts."""
-        return self.object, self.reason
+    def key(self) -> tuple[str, str, bool]:
+        """What stays the same while the trouble lasts. One that becomes serious starts its grace then."""
+        return self.object, self.reason, self.terminal
 
     @property
     def terminal(self) -> bool:

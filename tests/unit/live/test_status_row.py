@@ -146,6 +146,13 @@ def test_a_trouble_that_passed_and_came_back_starts_anew() -> None:
     assert isinstance(evaluate(failing, wanted, lasting, 25), Waiting)
 
 
+def test_time_without_nodes_does_not_count_against_a_pod_that_waits_for_one() -> None:
+    lasting, pending = Lasting(), unschedulable_pod("0/1 nodes are available: 1 node(s) had untolerated taint(s).")
+    evaluate(broken(pending, nodes=()), goal(), lasting, 0)
+    assert isinstance(evaluate(broken(pending), goal(), lasting, 500), Waiting)
+    assert isinstance(evaluate(broken(pending), goal(), lasting, 531), Failed)
+
+
 def test_a_hopeless_trouble_ends_the_wait_at_once() -> None:
     said = outcome(broken(pod(container(waiting("InvalidImageName", "bad")))), goal())
     assert isinstance(said, Failed) and said.trouble.reason == "ImagePullError"
