@@ -69,7 +69,7 @@ class Metadata(Strict):
 
     name: StrictStr = needed("the object's name")
     namespace: StrictStr = Field("default", description="the namespace it is made in; `default` if left out")
-    labels: Labels = empty("labels", dict)
+    labels: Labels = empty("labels; those of a Workspace are on no object (`unused-metadata`)", dict)
     annotations: Labels = empty("annotations; KAITO's and ours are listed below", dict)
     uid: Any = described(SERVER, "server-field")
     resource_version: Any = described(SERVER, "server-field")
@@ -145,8 +145,10 @@ class Preset(Strict):
 class Source(Strict):
     """Where data or an adapter comes from."""
 
-    name: StrictStr | None = described("an adapter's name, by which clients ask for it; of data: only a name")
-    urls: Names = empty("data to download: http or https, not in a private network", list)
+    name: StrictStr | None = described(
+        "an adapter's name, by which clients ask for it (needed); of tuning data only a word for it"
+    )
+    urls: Names = empty("tuning data to download: http or https, not in a private network; not for adapters", list)
     volume_source: dict[str, Any] | None = described("a volume, in Kubernetes' own form")
     image: StrictStr | None = described("a container image with `/data`")
     image_pull_secrets: Names = empty("at most one Secret with the login for the image's registry", list)
@@ -171,7 +173,9 @@ class Inference(Strict):
     """What is served: exactly one of preset and template."""
 
     preset: Preset | None = described("a model that is known by name")
-    template: dict[str, Any] | None = described("your own pod template, in Kubernetes' own form")
+    template: dict[str, Any] | None = described(
+        "your own pod template, in Kubernetes' form; labels, placement and tolerations are added"
+    )
     config: StrictStr | None = described("a ConfigMap with the key `inference_config.yaml`")
     adapters: list[Adapter] = empty("at most ten adapters of the preset", list)
 
