@@ -17,6 +17,7 @@ from observed import (
     terminated,
     tuning,
     tuning_snapshot,
+    unschedulable_pod,
     waiting,
 )  # fmt: skip
 
