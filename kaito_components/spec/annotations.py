@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kaito_components import names
 from kaito_components.errors import Finding
 from kaito_components.spec import schema
+from kaito_components.spec.composing import below
 from kaito_components.spec.document import Document
 from kaito_components.spec.references import PLACEHOLDER, image_problem, key_problem, name_problem
 
@@ -79,7 +80,7 @@ def kept(annotations: Mapping[str, str]) -> dict[str, str]:
 def of_object(document: Document, annotations: Mapping[str, str]) -> Iterator[Finding]:
     """Rules for the annotations of any object."""
     for key in annotations:
-        field = f"metadata.annotations.{key}"
+        field = below("metadata.annotations", key)
         if key in SERVER_SET:
             yield document.info("server-field", field, "is set by kubectl or a controller; it is not used")
         elif problem := key_problem(key):
@@ -95,16 +96,16 @@ def of_workspace(document: Document, parsed: schema.WorkspaceFile) -> Iterator[F
             yield from _of_known(document, key, value)
         elif key in WITHOUT_MEANING:
             text = f"decides nothing here: {WITHOUT_MEANING[key]}; remove it"
-            yield document.warning("ignored-annotation", f"metadata.annotations.{key}", text)
+            yield document.warning("ignored-annotation", below("metadata.annotations", key), text)
         elif key.startswith(_OTHER_KINDS):
             text = "decides nothing here: it belongs to KAITO's autoscaler or to another kind; remove it"
-            yield document.warning("ignored-annotation", f"metadata.annotations.{key}", text)
+            yield document.warning("ignored-annotation", below("metadata.annotations", key), text)
         elif prefix in ("kaito.sh", "kaito.io") or prefix.endswith(_OURS_OR_KAITOS):
-            yield document.error("unknown-annotation", f"metadata.annotations.{key}", _unknown(key))
+            yield document.error("unknown-annotation", below("metadata.annotations", key), _unknown(key))
 
 
 def _of_known(document: Document, key: str, value: str) -> Iterator[Finding]:
-    known, field = KNOWN[key], f"metadata.annotations.{key}"
+    known, field = KNOWN[key], below("metadata.annotations", key)
     compared = value.lower() if known.any_case else value
     if known.values and compared not in known.values:
         text = f"{value!r} must be {' or '.join(map(repr, known.values))}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from kaito_components.errors import Finding
 from kaito_components.spec import model, schema
+from kaito_components.spec.composing import below, printable
 from kaito_components.spec.config_rules import of_inference_config, of_training_config
 from kaito_components.spec.document import Document
 from kaito_components.spec.references import OBJECT_KEY, PLACEHOLDER
@@ -36,10 +37,10 @@ def of_secret(document: Document, parsed: schema.SecretFile) -> Iterator[Finding
             whole = re.fullmatch(r"\s*<[^<>]+>\s*", value)
             if whole or (PLACEHOLDER.fullmatch(value.strip())):
                 text = "still holds a placeholder: put your value there"
-                yield document.error("placeholder", f"{field}.{key}", f"{text}{' in base64' * (field == 'data')}")
+                yield document.error("placeholder", below(field, key), f"{text}{' in base64' * (field == 'data')}")
             elif field == "data" and _decoded(value) is None:
                 text = "is not base64; encode it, or move it to stringData as it is"
-                yield document.error("not-base64", f"data.{key}", text)
+                yield document.error("not-base64", below("data", key), text)
     login = _values(parsed.data, parsed.string_data).get(LOGIN_KEY)
     if parsed.type == LOGIN_TYPE and not _is_login(login):
         text = f'of the type {LOGIN_TYPE} needs the key {LOGIN_KEY} with {{"auths": ...}} as JSON'
@@ -89,7 +90,7 @@ def twice(found: Sequence[tuple[Document, model.Workspace | model.ConfigMap | mo
             seen[key] = place
             continue
         where = f" ({first.file}:{first.line})" if first.file and first.line else ""
-        text = f"{one.name!r} is the name of another {key[0]} in namespace {one.namespace}{where}; rename one of them"
+        text = f"{one.name!r} is the name of another {key[0]} in namespace {one.namespace!r}{where}; rename one of them"
         yield document.error("duplicate-name", "metadata.name", text)
 
 
@@ -110,13 +111,13 @@ def _of_config(document: Document, one: model.Workspace, bundle: model.Bundle) -
         elsewhere = [c.namespace for c in bundle.config_maps if c.name == part.config]
         yield from _elsewhere(document, field, "ConfigMap", part.config, one.namespace, elsewhere)
     elif key not in config.data:
-        yield document.error("config-key", field, f"ConfigMap {config.name} has no key {key}")
+        yield document.error("config-key", field, f"ConfigMap {printable(config.name)} has no key {key}")
     else:
         text = config.data[key]
         doubts = of_training_config(text, one.tuning.method) if one.tuning else of_inference_config(text)
         for severity, code, message in doubts:
             say = document.error if severity == "error" else document.warning
-            yield say(code, field, f"{key} of ConfigMap {config.name}: {message}")
+            yield say(code, field, f"{key} of ConfigMap {printable(config.name)}: {message}")
 
 
 def _secrets(one: model.Workspace) -> Iterator[tuple[str, str, str]]:
@@ -148,14 +149,14 @@ def _of_secret(
         return
     value = _values(secret.data, secret.string_data).get(key)
     if value is None:
-        yield document.error("secret-key", field, f"Secret {name} has no key {key}")
+        yield document.error("secret-key", field, f"Secret {printable(name)} has no key {key}")
     elif key == LOGIN_KEY and not _is_login(value):
-        yield document.error("secret-key", field, f"the key {key} of Secret {name} is not JSON")
+        yield document.error("secret-key", field, f"the key {key} of Secret {printable(name)} is not JSON")
 
 
 def _elsewhere(
     document: Document, field: str, kind: str, name: str, namespace: str, found: Sequence[str]
 ) -> Iterator[Finding]:
     if found:
-        text = f"{kind} {name} stands beside it in namespace {found[0]}, but it is looked for in {namespace}"
+        text = f"{kind} {printable(name)} stands beside it in namespace {found[0]!r}, not {namespace!r}"
         yield document.warning("other-namespace", field, f"{text}; give both one namespace")

@@ -31,11 +31,16 @@ class Node:
 
 
 def below(path: str, key: str | int) -> str:
-    """The path of a field or item, such as `tuning.input.urls[0]`. Names that cannot be printed are escaped."""
+    """The path of a field or item, such as `tuning.input.urls[0]`."""
     if isinstance(key, int):
         return f"{path}[{key}]"
-    name = key if key.isascii() and key.isprintable() and key else ascii(key)
+    name = printable(key)
     return f"{path}.{name}" if path else name
+
+
+def printable(name: str) -> str:
+    """A name as it may stand in a line of text."""
+    return name if name.isascii() and name.isprintable() and name else ascii(name)
 
 
 class Composer:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kaito_components.spec import document as documents
+from kaito_components.spec.composing import below, printable
 
 Doubt = tuple[str, str, str]  # severity, code, message
 
@@ -25,7 +26,7 @@ def of_inference_config(text: str) -> Iterator[Doubt]:
     if settings is None:
         return
     for key in sorted(set(settings) - INFERENCE_KEYS):
-        text = f"{key} is not read; keys are {', '.join(sorted(INFERENCE_KEYS))}"
+        text = f"{printable(key)} is not read; keys are {', '.join(sorted(INFERENCE_KEYS))}"
         yield "warning", "config-section", text
     vllm = settings.get("vllm")
     if vllm is None:
@@ -35,7 +36,7 @@ def of_inference_config(text: str) -> Iterator[Doubt]:
         return
     for key, value in vllm.items():
         if isinstance(value, Mapping | list):
-            yield "error", "config-content", f"vllm.{key} must be one value; put JSON in quotes"
+            yield "error", "config-content", f"{below('vllm', key)} must be one value; put JSON in quotes"
     length = vllm.get("max-model-len")
     if length not in (None, "", "auto") and not _is_count(length):
         yield "error", "config-content", f"vllm.max-model-len is {length!r}; give a whole number of tokens"
@@ -52,7 +53,7 @@ def of_training_config(text: str, method: str) -> Iterator[Doubt]:
         yield "error", "config-content", "has no mapping training_config"
         return
     for section in sorted(set(root) - TUNING_SECTIONS):
-        text = f"section {section} is unknown; sections are {', '.join(sorted(TUNING_SECTIONS))}"
+        text = f"section {printable(section)} is unknown; sections are {', '.join(sorted(TUNING_SECTIONS))}"
         yield "error", "config-section", text
     parts = {section: root.get(section) or {} for section in sorted(TUNING_SECTIONS)}
     broken = [section for section, part in parts.items() if not isinstance(part, Mapping)]

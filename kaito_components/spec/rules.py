@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from kaito_components.errors import Finding
 from kaito_components.names import RESERVED_LABELS
 from kaito_components.spec import annotations, inference_rules, schema, tuning_rules
+from kaito_components.spec.composing import below
 from kaito_components.spec.document import Document
 from kaito_components.spec.freezing import labels
 from kaito_components.spec.references import PLACEHOLDER, label_name_problem, label_problem, name_problem
@@ -58,7 +59,7 @@ def of_metadata(document: Document, head: schema.Metadata, kind: str) -> Iterato
         yield document.error(problem[0], "metadata.namespace", problem[1])
     for key, value in head.labels.items():
         if problem := label_problem(key, value):
-            yield document.error(problem[0], f"metadata.labels.{key}", problem[1])
+            yield document.error(problem[0], below("metadata.labels", key), problem[1])
     yield from annotations.of_object(document, head.annotations)
     for name, field in schema.Metadata.model_fields.items():
         if schema.code_of(field) == "server-field" and getattr(head, name) is not None:
@@ -73,7 +74,7 @@ def _unused(document: Document, parsed: schema.WorkspaceFile) -> Iterator[Findin
     for key in annotations.kept(parsed.metadata.annotations):
         if "kaito." not in key.rpartition("/")[0]:
             text = "is on no object: there is no Workspace object in the cluster to carry it"
-            yield document.info("unused-metadata", f"metadata.annotations.{key}", text)
+            yield document.info("unused-metadata", below("metadata.annotations", key), text)
 
 
 def _of_resource(document: Document, parsed: schema.WorkspaceFile) -> Iterator[Finding]:
@@ -97,17 +98,17 @@ def _of_selector(document: Document, resource: schema.Resource) -> Iterator[Find
     selector, field = resource.label_selector, "resource.labelSelector"
     for key, value in selector.match_labels.items():
         if problem := label_problem(key, value):
-            yield document.error(problem[0], f"{field}.matchLabels.{key}", problem[1])
+            yield document.error(problem[0], below(f"{field}.matchLabels", key), problem[1])
     given = dict(selector.match_labels)
     for index, one in enumerate(selector.match_expressions):
         here = f"{field}.matchExpressions[{index}]"
         if one.operator != "In" or len(one.values) != 1:
-            text = f"{one.operator} with {len(one.values)} values is not one label; use In with one value"
+            text = f"{one.operator!r} with {len(one.values)} values is not one label; use In with one value"
             yield document.error("selector", here, text)
         elif problem := label_problem(one.key, one.values[0]):
             yield document.error(problem[0], here, problem[1])
         elif given.setdefault(one.key, one.values[0]) != one.values[0]:
-            text = f"{one.key} cannot be {one.values[0]!r} and {given[one.key]!r}; keep one of them"
+            text = f"{one.key!r} cannot be {one.values[0]!r} and {given[one.key]!r}; keep one of them"
             yield document.error("selector", here, text)
     wanted = set(labels(resource))
     if wanted and wanted <= RESERVED_LABELS:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kaito_components.errors import Finding
+from kaito_components.spec.composing import below
 from kaito_components.spec.document import Document
 from kaito_components.spec.references import DNS_LABEL
 
@@ -35,7 +36,7 @@ def of_volume(document: Document, volume: Mapping[str, Any], field: str, written
         hint = f"did you mean {near[0]}?" if near else "use persistentVolumeClaim, hostPath, nfs or csi"
         yield document.error("invalid-volume", field, f"{kind!r} is not a kind of volume; {hint}")
     elif not isinstance(source, Mapping):
-        yield document.error("invalid-volume", f"{field}.{kind}", "must be a mapping")
+        yield document.error("invalid-volume", below(field, kind), "must be a mapping")
     else:
         for name in VOLUMES[kind]:
             if source.get(name) in (None, ""):
@@ -48,7 +49,7 @@ def of_volume(document: Document, volume: Mapping[str, Any], field: str, written
 def of_template(document: Document, template: Mapping[str, Any], field: str) -> Iterator[Finding]:
     """What no workload can do without; the rest of a pod is the API server's to check, at preview."""
     for name in sorted(set(template) - {"metadata", "spec"}):
-        yield document.error("unknown-field", f"{field}.{name}", "is not a field; fields here are metadata, spec")
+        yield document.error("unknown-field", below(field, name), "is not a field; fields here are metadata, spec")
     metadata = template.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
         yield document.error("invalid-template", f"{field}.metadata", "must be a mapping")

@@ -95,7 +95,7 @@ def test_a_configuration_in_the_cluster_is_not_looked_at() -> None:
 
 def test_an_object_beside_in_another_namespace_is_a_warning() -> None:
     (found,) = accepted(changed(TUNING, "tuning/config", "c"), config_map(TRAINING, namespace="other")).findings
-    assert found.code == "other-namespace" and "namespace other" in found.message
+    assert found.code == "other-namespace" and "namespace 'other'" in found.message
 
 
 def test_a_broken_configuration_is_not_said_to_lack_its_key() -> None:

@@ -57,7 +57,7 @@ def is_readable(refused: InvalidWorkspace) -> bool:
     return bool(refused.findings)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(broken(), min_size=1, max_size=2))
 def test_documents_with_junk_give_a_bundle_or_our_error(documents: list[Any]) -> None:
     try:
