@@ -1,5 +1,7 @@
 """Reading KAITO's files: unchanged, several objects in a file, and every problem at once with file, line and field."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +213,9 @@ def test_a_folder_and_an_impossible_path_are_named_errors(tmp_path: Path) -> Non
     with pytest.raises(InvalidWorkspace) as refused:
         read_files([tmp_path, "a\0b"])
     assert [finding.code for finding in refused.value.findings] == ["unreadable-file"] * 2
+
+
+def test_the_model_and_the_args_are_imported_without_pydantic_and_yaml() -> None:
+    program = "import sys, kaito_components.spec.model, kaito_components.spec.args; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "kaito_components.spec.args" in loaded and not {"pydantic", "ruamel.yaml"} & set(loaded)
