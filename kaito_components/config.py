@@ -1,10 +1,12 @@
 """The stack's configuration: the only reader of `pulumi.Config`. Called by `__main__.py`.
 
-Every unknown key and wrong type of every `kaito:` value is reported at once.
+Every problem of every `kaito:` key and of every Workspace file is reported at once.
 """
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,151 +15,143 @@ import pulumi
 
 from kaito_components.connection import Cluster
 from kaito_components.errors import Finding, InvalidWorkspace
-from kaito_components.plan import NodeOptions, WaitOptions
+from kaito_components.options import Reader
+from kaito_components.plan import NodeOptions, Plan, WaitOptions
+from kaito_components.spec import model
 from kaito_components.spec.model import Bundle
 from kaito_components.spec.reader import read_documents, read_files
 from kaito_components.workspace import Workspace, make_workspaces, plan_bundle
 
-KEYS = {
-    "cluster": {"resourceGroup": str, "name": str, "admin": bool, "kubeconfig": str, "context": str},
-    "nodes": {"provider": str, "spot": bool, "minCount": int, "maxCount": int, "zones": list, "gpusPerNode": int},
-    "wait": {"until": str, "timeoutSeconds": int},
-}
-CHOICES = {"provider": ("aks", "existing"), "until": ("ready", "started", "completed", "none")}
+KEYS = ("workspaces", "cluster", "nodes", "imageRegistry")  # those of Pulumi.yaml; a test holds the two together
+ENTRY_KEYS = {"file", "inline", "nodes", "wait"}
 
 
 @dataclass(frozen=True)
 class StackConfig:
-    """What one stack holds: Workspaces, each with its options, and the cluster they go to."""
+    """What one stack holds: planned Workspaces, what stands beside them, and the cluster they go to."""
 
     bundle: Bundle
-    options: tuple[tuple[NodeOptions, WaitOptions], ...]
-    cluster: Mapping[str, Any]
-    image_registry: str | None
-    secret_kubeconfig: pulumi.Output[str] | None = field(default=None, repr=False)
+    plans: Sequence[Plan]
+    cluster: Mapping[str, Any] = field(repr=False)  # holds the kubeconfig
 
     @classmethod
     def load(cls) -> "StackConfig":
-        """Reads the configuration of the running program.
+        """Reads the configuration of the running program, and plans everything.
 
         Raises:
             pulumi.RunError: with every problem of the configuration and of the Workspace files.
         """
-        config = pulumi.Config("kaito")
-        problems: list[Finding] = []
-        entries = config.get_object("workspaces") or []
-        cluster = _checked("cluster", config.get_object("cluster") or {}, problems)
-        nodes = _checked("nodes", config.get_object("nodes") or {}, problems)
-        if not entries:
-            problems.append(_problem("workspaces", "is empty: name at least one Workspace file"))
-        if not cluster:
-            problems.append(_problem("cluster", "is missing: give {resourceGroup, name}, or {kubeconfig}"))
-        bundle, options = _read(entries, nodes, problems)
-        if problems:
-            raise pulumi.RunError("\n".join(str(problem) for problem in problems))
-        return cls(bundle, options, cluster, config.get("imageRegistry") or None)
+        reader = Reader(f"stack {pulumi.get_stack()}", is_camel=True)
+        values = _values(reader)
+        cluster = _cluster(values.get("cluster"), reader)
+        nodes = reader.node_keys(values.get("nodes") or {}, "kaito:nodes")
+        bundle, options, problems = _read(values.get("workspaces"), nodes, reader)
+        plans: list[Plan] = []
+        if not any(problem.field.startswith(("kaito:nodes", "kaito:workspaces")) for problem in reader.problems):
+            _need_aks(cluster, options, reader)
+            try:
+                plans = plan_bundle(bundle, options, values.get("imageRegistry") or None)
+            except InvalidWorkspace as refused:
+                problems += refused.findings
+        if found := [*reader.problems, *problems]:
+            raise pulumi.RunError(str(InvalidWorkspace(found)))
+        return cls(bundle, plans, cluster)
 
     def make(self) -> list[Workspace]:
-        """Plans everything, then declares it."""
-        try:
-            plans = plan_bundle(self.bundle, self.options, self.image_registry)
-        except InvalidWorkspace as refused:
-            raise pulumi.RunError(str(refused)) from None
-        return make_workspaces(plans, self.bundle, Cluster(self._cluster_args()))
-
-    def _cluster_args(self) -> Any:
-        given = {"resource_group" if key == "resourceGroup" else key: value for key, value in self.cluster.items()}
-        if "kubeconfig" in given:
-            given["kubeconfig"] = _kubeconfig(given["kubeconfig"])
-        return given
+        """Declares everything."""
+        given: Any = self.cluster
+        return make_workspaces(self.plans, self.bundle, Cluster(given))
 
 
-def _problem(key: str, message: str) -> Finding:
-    return Finding("error", "configuration", f"kaito:{key}", message, f"stack {pulumi.get_stack()}")
+def _values(reader: Reader) -> dict[str, Any]:
+    """The values of the keys; those that are not text are JSON."""
+    config = pulumi.Config("kaito")
+    for key in pulumi.runtime.config.get_config_env():
+        space, _, name = key.partition(":")
+        if space == "kaito" and name not in KEYS:
+            reader.add(f"kaito:{name}", f"is not a key; keys are {', '.join(KEYS)}")
+    values: dict[str, Any] = {}
+    for key in KEYS:
+        text = config.get(key)
+        values[key] = text
+        if text and key != "imageRegistry":
+            with suppress(ValueError):  # a plain text in the place of an object is refused by what reads it
+                values[key] = json.loads(text)
+    return values
 
 
-def _checked(key: str, value: Any, problems: list[Finding]) -> dict[str, Any]:
-    """The known keys of an object of ours; everything else is a problem."""
-    if not isinstance(value, Mapping):
-        problems.append(_problem(key, f"must be an object with the keys {', '.join(KEYS[key])}"))
+def _cluster(value: Any, reader: Reader) -> dict[str, Any]:
+    """The args of `Cluster`, with the kubeconfig's content in place of its path."""
+    at = "kaito:cluster"
+    if value is None:
+        reader.add(at, "is missing: give {resourceGroup, name}, or {kubeconfig}")
         return {}
-    good: dict[str, Any] = {}
-    for name, item in value.items():
-        wanted = KEYS[key].get(str(name))
-        if wanted is None:
-            problems.append(_problem(f"{key}.{name}", f"is not a key; keys are {', '.join(KEYS[key])}"))
-        elif not isinstance(item, wanted) or (wanted is int and isinstance(item, bool)):
-            problems.append(_problem(f"{key}.{name}", f"must be of type {wanted.__name__}, not {type(item).__name__}"))
-        elif name in CHOICES and item not in CHOICES[name]:
-            problems.append(_problem(f"{key}.{name}", f"{item!r} must be one of {', '.join(CHOICES[name])}"))
-        elif isinstance(item, str) and item.startswith("<"):
-            problems.append(
-                _problem(
-                    f"{key}.{name}", f"{item!r} is a placeholder: pulumi config set --path 'kaito:{key}.{name}' ..."
-                )
-            )
-        else:
-            good[str(name)] = item
-    if ("minCount" in good) != ("maxCount" in good):
-        problems.append(_problem(key, "minCount and maxCount go together"))
-    return good
+    given = reader.cluster(value, at)
+    kubeconfig = given.get("kubeconfig")
+    if not kubeconfig or "\n" in kubeconfig:
+        return given
+    if kubeconfig == "$KUBECONFIG":
+        kubeconfig = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    path = Path(os.path.expandvars(kubeconfig)).expanduser()
+    if path.is_file():
+        return {**given, "kubeconfig": path.read_text()}
+    reader.add(f"{at}.kubeconfig", f"there is no file {path}; give the path of one kubeconfig, or its content")
+    return given
 
 
 def _read(
-    entries: Any, nodes: Mapping[str, Any], problems: list[Finding]
-) -> tuple[Bundle, tuple[tuple[NodeOptions, WaitOptions], ...]]:
-    """All Workspaces of all entries, each with the options of its entry."""
-    workspaces: list[Any] = []
-    config_maps: list[Any] = []
-    secrets: list[Any] = []
+    entries: Any, nodes: Mapping[str, Any], reader: Reader
+) -> tuple[Bundle, list[tuple[NodeOptions, WaitOptions]], list[Finding]]:
+    """All Workspaces of all entries, each with the options of its entry; and what is wrong with their files."""
+    if not isinstance(entries, list) or not entries:
+        text = "is missing or empty: list your Workspace files (to remove all Workspaces: pulumi destroy)"
+        reader.add("kaito:workspaces", text if not entries else f"{entries!r} must be a list of files")
+        return Bundle(), [], []
+    bundles: list[Bundle] = []
     options: list[tuple[NodeOptions, WaitOptions]] = []
-    if not isinstance(entries, list):
-        problems.append(_problem("workspaces", "must be a list of files"))
-        return Bundle(), ()
+    problems: list[Finding] = []
     for index, entry in enumerate(entries):
-        key = f"workspaces[{index}]"
+        at = f"kaito:workspaces[{index}]"
         whole = {"file": entry} if isinstance(entry, str) else entry
-        if (
-            not isinstance(whole, Mapping)
-            or set(whole) - {"file", "inline", "nodes", "wait"}
-            or ("file" in whole) == ("inline" in whole)
-        ):
-            problems.append(_problem(key, "must be a path, or {file or inline, nodes, wait}"))
+        if not _is_entry(whole):
+            reader.add(at, f"{entry!r} must be a path, or an object with file (a path) or inline, and nodes, wait")
             continue
-        own = _node_options({**nodes, **_checked("nodes", whole.get("nodes", {}), problems)})
-        wait = _checked("wait", whole.get("wait", {}), problems)
-        waits = WaitOptions(wait.get("until"), wait.get("timeoutSeconds"))
+        own = reader.nodes(whole.get("nodes", {}), f"{at}.nodes", nodes)
+        wait = reader.wait(whole.get("wait", {}), f"{at}.wait")
         try:
-            read = read_files([whole["file"]]) if "file" in whole else read_documents([whole["inline"]], f"kaito:{key}")
+            bundles.append(read_files([whole["file"]]) if "file" in whole else read_documents([whole["inline"]], at))
         except InvalidWorkspace as refused:
             problems += refused.findings
             continue
-        workspaces += read.workspaces
-        config_maps += read.config_maps
-        secrets += read.secrets
-        options += [(own, waits)] * len(read.workspaces)
-    names = [(one.namespace, one.name) for one in workspaces]
-    for namespace, name in sorted({one for one in names if names.count(one) > 1}):
-        problems.append(_problem("workspaces", f"{namespace}/{name} stands in more than one entry"))
-    return Bundle(tuple(workspaces), tuple(config_maps), tuple(secrets)), tuple(options)
+        options += [(own, wait)] * len(bundles[-1].workspaces)
+    return _together(bundles, reader), options, problems
 
 
-def _node_options(given: Mapping[str, Any]) -> NodeOptions:
-    return NodeOptions(
-        provider=given.get("provider", "aks"),
-        spot=given.get("spot", False),
-        min_count=given.get("minCount"),
-        max_count=given.get("maxCount"),
-        zones=tuple(map(str, given.get("zones", ()))),
-        gpus_per_node=given.get("gpusPerNode"),
+def _is_entry(whole: Any) -> bool:
+    if not isinstance(whole, Mapping) or set(whole) - ENTRY_KEYS or ("file" in whole) == ("inline" in whole):
+        return False
+    return "inline" in whole or isinstance(whole["file"], str)
+
+
+def _together(bundles: Sequence[Bundle], reader: Reader) -> Bundle:
+    """One bundle; an object may stand in one entry only."""
+    whole = Bundle(
+        tuple(one for bundle in bundles for one in bundle.workspaces),
+        tuple(one for bundle in bundles for one in bundle.config_maps),
+        tuple(one for bundle in bundles for one in bundle.secrets),
     )
+    objects: list[model.Workspace | model.ConfigMap | model.Secret] = [
+        *whole.workspaces,
+        *whole.config_maps,
+        *whole.secrets,
+    ]
+    names = [f"{type(one).__name__} {one.namespace}/{one.name}" for one in objects]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        reader.add("kaito:workspaces", f"{name} stands in more than one entry")
+    return whole
 
 
-def _kubeconfig(given: str) -> str:
-    """The content: of the file, when a path was given; `$KUBECONFIG` and `~` are understood."""
-    if "\n" in given:
-        return given
-    path = Path(os.path.expandvars(given)).expanduser()
-    if not path.is_file():
-        raise pulumi.RunError(f"kaito:cluster.kubeconfig: there is no file {path}")
-    return path.read_text()
+def _need_aks(cluster: Mapping[str, Any], options: Sequence[tuple[NodeOptions, WaitOptions]], reader: Reader) -> None:
+    if "kubeconfig" in cluster and any(nodes.provider == "aks" for nodes, _ in options):
+        text = "pools need an AKS cluster: give kaito:cluster as {resourceGroup, name}, or set provider: existing"
+        reader.add("kaito:nodes.provider", text)

@@ -1,22 +1,26 @@
 """Which cluster: credentials, one Kubernetes provider, and the chain of its agent pools. Used by workspace and config.
 
-A `Cluster` is made once per program and shared by its Workspaces.
+A `Cluster` is made once in a program and shared by its Workspaces, also where each of them names it anew.
 """
 
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
+from weakref import WeakKeyDictionary
 
 import pulumi
 
 from kaito_components.declare import azure_invoke, provider_version
-from kaito_components.errors import KaitoError
+from kaito_components.options import Reader
+
+OWNER_TAG = "kaito-pulumi-stack"  # on each pool, so that no stack takes over another one's
+_made: WeakKeyDictionary[Any, dict[Any, "Cluster"]] = WeakKeyDictionary()  # by running program, then by args
 
 
 class ClusterArgs(TypedDict):
     """An AKS cluster by resource group and name, or any cluster by its kubeconfig."""
 
-    resource_group: NotRequired[str]
-    name: NotRequired[str]
+    resource_group: NotRequired[pulumi.Input[str]]
+    name: NotRequired[pulumi.Input[str]]
     admin: NotRequired[bool]
     """Use the cluster's admin credentials instead of the user's."""
     kubeconfig: NotRequired[pulumi.Input[str]]
@@ -25,40 +29,47 @@ class ClusterArgs(TypedDict):
 
 
 class Cluster:
-    """One cluster that exists already.
+    """One cluster that exists already, or that the same program makes.
 
     Attributes:
         kubeconfig: its content, secret.
         context: the kubeconfig's context, or None for its current one.
         provider: the explicit Kubernetes provider of every object.
         resource_group, name: of the AKS cluster; None for one that is known only by kubeconfig.
+
+    Raises:
+        pulumi.RunError: the args do not name a cluster, or Azure does not have it.
     """
 
-    def __init__(self, args: ClusterArgs, opts: pulumi.InvokeOptions | None = None) -> None:
-        self.resource_group, self.name = args.get("resource_group"), args.get("name")
-        self.context = args.get("context")
+    def __init__(self, args: ClusterArgs, provider_name: str | None = None) -> None:
+        """
+        Args:
+            args: which cluster.
+            provider_name: the Kubernetes provider's logical name; made from the args if left out.
+        """
+        reader = Reader("Cluster")
+        given = reader.cluster(args, "args")
+        if reader.problems:
+            raise pulumi.RunError("\n".join(map(str, reader.problems)))
+        self.resource_group, self.name = given.get("resource_group"), given.get("name")
+        self.context: str | None = given.get("context")
         self._last_pool: pulumi.Resource | None = None
-        self._pools: set[str] = set()
-        self._id = ""
-        if self.resource_group and self.name:
-            self._look_up()
-            credentials = self._credentials(bool(args.get("admin")))
-            self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(credentials)
-            identifier = f"aks/{self.resource_group}/{self.name}"
-        elif args.get("kubeconfig"):
-            self.kubeconfig = pulumi.Output.secret(args["kubeconfig"])
-            identifier = f"kubeconfig/{self.context or 'current'}"
+        self._pools: dict[str, str] = {}
+        identifier, default_name = _identity(given)
+        if self.name is None:
+            self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(given["kubeconfig"])
         else:
-            raise KaitoError("cluster: give resource_group and name of an AKS cluster, or a kubeconfig")
-        self.provider = _kubernetes(identifier, self.kubeconfig, self.context)
+            self._look_up()
+            self.kubeconfig = pulumi.Output.secret(self._credentials(bool(given.get("admin"))))
+        self.provider = _kubernetes(provider_name or default_name, identifier, self.kubeconfig, self.context)
 
     def existing_pool(self, name: str) -> str | None:
-        """The ARM id of the cluster's pool of that name, if it is there.
+        """The ARM id of this stack's pool of that name, if it is there.
 
         A pool that an interrupted `pulumi up` was making is in Azure, and not in the state. Azure refuses to create it
         again, so it is imported by this id; for a pool in the state the engine sees its own id and does nothing.
         """
-        return f"{self._id}/agentPools/{name}" if name in self._pools else None
+        return self._pools.get(name)
 
     def after_last_pool(self, pool: pulumi.Resource) -> None:
         """Remembers the newest pool: the next one waits for it, since AKS runs one operation of a cluster at a time."""
@@ -70,16 +81,53 @@ class Cluster:
         return [self._last_pool] if self._last_pool else []
 
     def _look_up(self) -> None:
+        """This stack's pools of a cluster whose name is known; of one that this program makes, none is there yet."""
+        if isinstance(self.resource_group, pulumi.Output) or isinstance(self.name, pulumi.Output):
+            return
         where = {"resourceGroupName": self.resource_group, "resourceName": self.name}
         options = pulumi.InvokeOptions(version=provider_version("azure-native"))
-        found = pulumi.runtime.invoke("azure-native:containerservice:getManagedCluster", where, options).value
-        self._id = found["id"]
-        self._pools = {profile["name"] for profile in found.get("agentPoolProfiles") or []}
+        try:
+            found = pulumi.runtime.invoke("azure-native:containerservice:getManagedCluster", where, options).value
+        except Exception as refused:  # the SDK raises no class of its own
+            check = "check both names, the subscription (azure-native:subscriptionId) and the login (az login)"
+            raise pulumi.RunError(f"AKS cluster {self.resource_group}/{self.name}: {refused}; {check}") from None
+        self._pools = {
+            profile["name"]: f"{found['id']}/agentPools/{profile['name']}"
+            for profile in found.get("agentPoolProfiles") or []
+            if (profile.get("tags") or {}).get(OWNER_TAG) == this_stack()
+        }
 
     def _credentials(self, admin: bool) -> pulumi.Output[str]:
         kind = "Admin" if admin else "User"
         where = {"resourceGroupName": self.resource_group, "resourceName": self.name}
         return azure_invoke(f"containerservice:listManagedCluster{kind}Credentials", where).apply(_kubeconfig)
+
+
+def cluster_of(given: Cluster | ClusterArgs) -> Cluster:
+    """The one `Cluster` that the running program has for these args."""
+    if isinstance(given, Cluster):
+        return given
+    clusters = _made.setdefault(pulumi.runtime.settings.get_monitor(), {})
+    key = tuple(sorted(given.items()))
+    if key not in clusters:
+        clusters[key] = Cluster(given)
+    return clusters[key]
+
+
+def this_stack() -> str:
+    """The running stack's full name."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def _identity(given: Mapping[str, Any]) -> tuple[pulumi.Input[str], str]:
+    """What makes it this cluster and no other one, and a logical name for its provider."""
+    if "kubeconfig" in given:
+        context = given.get("context")
+        return f"kubeconfig/{context or 'current'}", context or "cluster"
+    group, name = given["resource_group"], given["name"]
+    if isinstance(group, str) and isinstance(name, str):
+        return f"aks/{group}/{name}", f"{group}-{name}"
+    return pulumi.Output.concat("aks/", group, "/", name), "cluster"
 
 
 def _kubeconfig(answer: Mapping[str, Any]) -> str:
@@ -88,7 +136,9 @@ def _kubeconfig(answer: Mapping[str, Any]) -> str:
     return base64.b64decode(answer["kubeconfigs"][0]["value"]).decode()
 
 
-def _kubernetes(identifier: str, kubeconfig: pulumi.Output[str], context: str | None) -> pulumi.ProviderResource:
+def _kubernetes(
+    name: str, identifier: pulumi.Input[str], kubeconfig: pulumi.Output[str], context: str | None
+) -> pulumi.ProviderResource:
     """The provider of all objects.
 
     Its identity is the cluster's, so that renewed credentials replace nothing. An object that an interrupted `up` left
@@ -103,4 +153,4 @@ def _kubernetes(identifier: str, kubeconfig: pulumi.Output[str], context: str | 
         "enableSecretMutable": "true",
     }
     options = pulumi.ResourceOptions(version=provider_version("kubernetes"))
-    return pulumi.ProviderResource("kubernetes", "cluster", settings, options)
+    return pulumi.ProviderResource("kubernetes", name, settings, options)

@@ -3,7 +3,7 @@
 The typed SDKs are installed because they name the provider versions; importing them would cost seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -44,8 +44,3 @@ def azure_invoke(token: str, args: Mapping[str, Any], parent: pulumi.Resource | 
     options = pulumi.InvokeOptions(parent=parent, version=provider_version("azure-native"))
     called = pulumi.runtime.invoke_output(f"azure-native:{token}", dict(args), options)
     return pulumi.Output.from_input(called)
-
-
-def names_of(resources: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
-    """A list of its own, for `depends_on`."""
-    return list(resources)

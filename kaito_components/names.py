@@ -34,6 +34,11 @@ HTTP_PORT = 80  # of the Service
 TORCH_PORT = 29500  # of the Service; what the quick start's Service shows beside 80
 
 
+def logical_name(namespace: str, name: str) -> str:
+    """What an object of a namespace is called in Pulumi; "/" stands in no Kubernetes name, so no two get the same."""
+    return name if namespace == "default" else f"{namespace}/{name}"
+
+
 def object_labels(workspace: str) -> dict[str, str]:
     """The labels of every object that is made for a Workspace."""
     return {

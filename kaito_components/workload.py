@@ -20,7 +20,8 @@ def make_objects(
     for manifest in workload_objects(plan):
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after) if kind != "Service" else None)
-        made.append(kubernetes_object(f"{name}-{kind.lower()}", manifest, provider, opts))
+        logical = f"{names.logical_name(plan.namespace, name)}-{kind.lower()}"
+        made.append(kubernetes_object(logical, manifest, provider, opts))
     return made
 
 
@@ -50,7 +51,8 @@ def _declare(one: ConfigMap | Secret, provider: pulumi.ProviderResource) -> pulu
         for key, values in (("data", one.data), ("stringData", one.string_data)):
             if values:
                 manifest[key] = pulumi.Output.secret(dict(values))
-    return kubernetes_object(f"{one.name}-{kind.lower()}", manifest, provider, pulumi.ResourceOptions())
+    logical = f"{names.logical_name(one.namespace, one.name)}-{kind.lower()}"
+    return kubernetes_object(logical, manifest, provider, pulumi.ResourceOptions())
 
 
 def endpoint(plan: Plan) -> str:

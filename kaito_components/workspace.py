@@ -8,10 +8,12 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
 
-from kaito_components.connection import Cluster, ClusterArgs
+from kaito_components.connection import Cluster, ClusterArgs, cluster_of
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.manifests import workload_objects
+from kaito_components.names import logical_name
 from kaito_components.nodes.aks import make_pool
+from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
 from kaito_components.plan_runtime import served_name
 from kaito_components.spec.args import WorkspaceSpecArgs
@@ -19,6 +21,7 @@ from kaito_components.spec.model import Bundle
 from kaito_components.workload import endpoint, make_beside, make_objects
 
 SPEC_KEYS = frozenset(WorkspaceSpecArgs.__annotations__)
+OWN_KEYS = frozenset({"cluster", "nodes", "wait", "image_registry"})
 
 
 class NodesArgs(TypedDict, total=False):
@@ -63,28 +66,14 @@ class Workspace(pulumi.ComponentResource):
     resources: pulumi.Output[Sequence[Mapping[str, str]]]
 
     def __init__(self, name: str, args: WorkspaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        from kaito_components.spec.reader import workspace_from_args
-
         given: Mapping[str, Any] = args
-        planned = given.get("_plan")  # from files, planned together with the others
-        if planned is None:
-            unknown = sorted(set(given) - SPEC_KEYS - {"cluster", "nodes", "wait", "image_registry"})
-            if unknown:
-                raise pulumi.RunError(f"Workspace {name!r}: unknown args {', '.join(unknown)}")
-            try:
-                spec = workspace_from_args(name, {k: v for k, v in given.items() if k in SPEC_KEYS})
-                planned = plan(
-                    spec,
-                    nodes=node_options(given.get("nodes", {})),
-                    wait=WaitOptions(**given.get("wait", {})),
-                    image_registry=given.get("image_registry"),
-                )
-                refuse_errors([planned])
-            except InvalidWorkspace as refused:
-                raise pulumi.RunError(str(refused)) from None
+        planned = given.get("_plan") or _planned(name, given)  # from files, planned together with the others
+        cluster = cluster_of(args["cluster"])
+        if planned.pool and not cluster.name:
+            text = "pools need an AKS cluster: give resource_group and name, or nodes with the provider 'existing'"
+            raise pulumi.RunError(f"Workspace {name!r}: cluster: {text}")
         super().__init__("kaito:index:Workspace", name, {}, opts)
-        cluster = args["cluster"]
-        self._make(planned, cluster if isinstance(cluster, Cluster) else Cluster(cluster), given.get("_after", ()))
+        self._make(planned, cluster, given.get("_after", ()))
 
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
         _report(planned, self)
@@ -112,7 +101,7 @@ class Workspace(pulumi.ComponentResource):
 
         return [
             ExistingNodes(
-                f"{planned.name}-nodes",
+                f"{logical_name(planned.namespace, planned.name)}-nodes",
                 kubeconfig=cluster.kubeconfig,
                 context=cluster.context,
                 node_selector=planned.node_selector,
@@ -127,7 +116,7 @@ class Workspace(pulumi.ComponentResource):
 
         objects = workload_objects(planned)
         return WorkspaceReady(
-            f"{planned.name}-ready",
+            f"{logical_name(planned.namespace, planned.name)}-ready",
             kubeconfig=cluster.kubeconfig,
             context=cluster.context,
             namespace=planned.namespace,
@@ -156,16 +145,24 @@ def _report(planned: Plan, resource: pulumi.Resource) -> None:
         say(f"{finding.code}: {finding}", resource)
 
 
-def node_options(given: Mapping[str, Any]) -> NodeOptions:
-    """`nodes` of args or configuration, in snake case."""
-    return NodeOptions(**{**given, "zones": tuple(given.get("zones", ()))})
+def _planned(name: str, args: Mapping[str, Any]) -> Plan:
+    """The plan of a Workspace that is given by Python args."""
+    from kaito_components.spec.reader import workspace_from_args
 
-
-def refuse_errors(plans: Sequence[Plan]) -> None:
-    """Raises InvalidWorkspace with every error of every plan, if there is one."""
-    errors = [finding for one in plans for finding in one.findings if finding.severity == "error"]
-    if errors:
-        raise InvalidWorkspace(errors)
+    reader = Reader(f"Workspace({name!r})")
+    for key in sorted(set(args) - SPEC_KEYS - OWN_KEYS):
+        reader.add(key, f"is not a key; keys are {', '.join(sorted(SPEC_KEYS | OWN_KEYS))}")
+    if not args.get("cluster"):
+        reader.add("cluster", "is missing: give a Cluster, or {resource_group, name}, or {kubeconfig}")
+    nodes, wait = reader.nodes(args.get("nodes", {}), "nodes"), reader.wait(args.get("wait", {}), "wait")
+    try:
+        spec = workspace_from_args(name, {key: value for key, value in args.items() if key in SPEC_KEYS})
+        if not reader.problems:
+            bundle = Bundle(workspaces=(spec,))
+            return plan_bundle(bundle, [(nodes, wait)], args.get("image_registry"))[0]
+    except InvalidWorkspace as refused:
+        reader.problems.extend(refused.findings)
+    raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
 
 
 def plan_bundle(
@@ -191,8 +188,7 @@ def make_workspaces(plans: Sequence[Plan], bundle: Bundle, cluster: Cluster) -> 
     made = []
     for one in plans:
         args: Any = {"cluster": cluster, "_plan": one, "_after": beside}
-        name = one.name if one.namespace == "default" else f"{one.namespace}-{one.name}"
-        made.append(Workspace(name, args))
+        made.append(Workspace(logical_name(one.namespace, one.name), args))
     return made
 
 
@@ -210,10 +206,13 @@ def workspaces_from_files(
     """
     from kaito_components.spec.reader import read_files
 
+    reader = Reader("workspaces_from_files")
+    options = (reader.nodes(nodes or {}, "nodes"), reader.wait(wait or {}, "wait"))
     try:
         bundle = read_files(files)
-        options = [(node_options(nodes or {}), WaitOptions(**(wait or {})))] * len(bundle.workspaces)
-        plans = plan_bundle(bundle, options, image_registry)
+        plans = plan_bundle(bundle, [options] * len(bundle.workspaces), image_registry)
     except InvalidWorkspace as refused:
-        raise pulumi.RunError(str(refused)) from None
-    return make_workspaces(plans, bundle, cluster if isinstance(cluster, Cluster) else Cluster(cluster))
+        reader.problems.extend(refused.findings)
+    if reader.problems:
+        raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
+    return make_workspaces(plans, bundle, cluster_of(cluster))
