@@ -68,10 +68,8 @@ class Workspace(pulumi.ComponentResource):
     def __init__(self, name: str, args: WorkspaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given: Mapping[str, Any] = args
         planned = given.get("_plan") or _planned(name, given)  # from files, planned together with the others
+        _refuse_pools_elsewhere([planned], args["cluster"])
         cluster = cluster_of(args["cluster"])
-        if planned.pool and not cluster.name:
-            text = "pools need an AKS cluster: give resource_group and name, or nodes with the provider 'existing'"
-            raise pulumi.RunError(f"Workspace {name!r}: cluster: {text}")
         super().__init__("kaito:index:Workspace", name, {}, opts)
         self._make(planned, cluster, given.get("_after", ()))
 
@@ -165,6 +163,13 @@ def _planned(name: str, args: Mapping[str, Any]) -> Plan:
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
 
 
+def _refuse_pools_elsewhere(plans: Sequence[Plan], cluster: Cluster | ClusterArgs) -> None:
+    group = cluster.resource_group if isinstance(cluster, Cluster) else cluster.get("resource_group")
+    if group is None and any(one.pool for one in plans):
+        text = "pools need an AKS cluster: give resource_group and name, or nodes with the provider 'existing'"
+        raise pulumi.RunError(f"Workspace {plans[0].name!r}: cluster: {text}")
+
+
 def plan_bundle(
     bundle: Bundle, options: Sequence[tuple[NodeOptions, WaitOptions]], image_registry: str | None
 ) -> list[Plan]:
@@ -215,4 +220,5 @@ def workspaces_from_files(
         reader.problems.extend(refused.findings)
     if reader.problems:
         raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
+    _refuse_pools_elsewhere(plans, cluster)
     return make_workspaces(plans, bundle, cluster_of(cluster))
