@@ -29,18 +29,14 @@ def kubernetes_object(
     return pulumi.CustomResource(token, name, dict(manifest), opts)
 
 
-class AgentPool(pulumi.CustomResource):
-    """An AKS agent pool."""
-
-    name: pulumi.Output[str]
-
-    def __init__(self, resource_name: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
-        opts.version = provider_version("azure-native")
-        super().__init__("azure-native:containerservice:AgentPool", resource_name, {"name": None, **body}, opts)
+def agent_pool(name: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> pulumi.CustomResource:
+    """Declares an AKS agent pool."""
+    opts.version = provider_version("azure-native")
+    return pulumi.CustomResource("azure-native:containerservice:AgentPool", name, dict(body), opts)
 
 
-def azure_invoke(token: str, args: Mapping[str, Any], parent: pulumi.Resource | None = None) -> pulumi.Output[Any]:
+def azure_invoke(token: str, args: Mapping[str, Any]) -> pulumi.Output[Any]:
     """Calls a function of azure-native; the output is the function's whole result."""
-    options = pulumi.InvokeOptions(parent=parent, version=provider_version("azure-native"))
+    options = pulumi.InvokeOptions(version=provider_version("azure-native"))
     called = pulumi.runtime.invoke_output(f"azure-native:{token}", dict(args), options)
     return pulumi.Output.from_input(called)

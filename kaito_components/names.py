@@ -48,6 +48,21 @@ def object_labels(workspace: str) -> dict[str, str]:
     }
 
 
+def headless_name(workspace: str) -> str:
+    """The Service by which the pods of a Workspace on several nodes find each other."""
+    return f"{workspace}-headless"
+
+
+def leader_address(namespace: str, workspace: str) -> str:
+    """Where the first of those pods is."""
+    return f"{workspace}-0.{headless_name(workspace)}.{namespace}.svc.cluster.local"
+
+
+def label_selector(labels: Mapping[str, str]) -> str:
+    """Labels as `kubectl -l` and the API take them; empty for no labels."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
 def pool_name(namespace: str, workspace: str, immutable: Mapping[str, Any]) -> str:
     """The agent pool's name: who it belongs to, and what it is, in twelve characters.
 

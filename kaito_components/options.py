@@ -5,12 +5,12 @@ What cannot be used is never dropped: each unknown key, wrong type or value that
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pulumi
 
 from kaito_components.errors import Finding
-from kaito_components.plan_types import NodeOptions, WaitOptions
+from kaito_components.plan_types import NodeOptions, NodeProvider, Until, WaitOptions
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ CLUSTER = {
     "context": Key(str),
 }
 NODES = {
-    "provider": Key(str, ("aks", "existing")),
+    "provider": Key(str, get_args(NodeProvider)),
     "spot": Key(bool),
     "min_count": Key(int, least=0),
     "max_count": Key(int, least=1),
     "zones": Key(list),
     "gpus_per_node": Key(int, least=0),
 }
-WAIT = {"until": Key(str, ("ready", "started", "completed", "none")), "timeout_seconds": Key(int, least=1)}
+WAIT = {"until": Key(str, get_args(Until)), "timeout_seconds": Key(int, least=1)}
 FOR_POOLS = ("spot", "min_count", "max_count", "zones")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kaito_components import names
 from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
 from kaito_components.plan_findings import finding, findings_of
 from kaito_components.plan_fit import fit
@@ -234,7 +235,7 @@ def _objects(decided: Plan) -> Iterable[PlannedObject]:
         yield PlannedObject("AgentPool", decided.pool.name)
     yield PlannedObject("Service", decided.name)
     if decided.node_count > 1:
-        yield PlannedObject("Service", f"{decided.name}-headless")
+        yield PlannedObject("Service", names.headless_name(decided.name))
     if decided.spec.tuning:
         yield PlannedObject("Job", decided.name)
     else:

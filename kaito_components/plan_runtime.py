@@ -173,7 +173,7 @@ def _parsers(preset: Preset) -> list[str]:
 
 def _over_nodes(spec: Workspace, serve: Sequence[str], nodes: int) -> list[str]:
     """Pod 0 starts Ray's head and the server, the others join it."""
-    leader = f"{spec.name}-0.{spec.name}-headless.{spec.namespace}.svc.cluster.local"
+    leader = names.leader_address(spec.namespace, spec.name)
     script = "/workspace/vllm/multi-node-serving.sh"
     text = (
         f'if [ "${{POD_INDEX}}" = "0" ]; then {script} leader --ray_cluster_size={nodes} --ray_port=6379; '

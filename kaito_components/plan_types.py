@@ -10,13 +10,15 @@ from kaito_components.skus import VmSize
 from kaito_components.spec.model import ConfigMap, Workspace
 
 Runtime = Literal["transformers", "vllm", "template"]
+NodeProvider = Literal["aks", "existing"]
+Until = Literal["ready", "started", "completed", "none"]
 
 
 @dataclass(frozen=True)
 class NodeOptions:
     """How nodes are to be had; everything KAITO's file has no field for."""
 
-    provider: Literal["aks", "existing"] = "aks"
+    provider: NodeProvider = "aks"
     spot: bool = False
     min_count: int | None = None  # both set: the pool scales by itself between them
     max_count: int | None = None
@@ -40,7 +42,7 @@ class Hardware:
 class WaitOptions:
     """What `pulumi up` waits for. `timeout_seconds` None: computed from what must be loaded."""
 
-    until: Literal["ready", "started", "completed", "none"] | None = None  # None: inference ready, tuning started
+    until: Until | None = None  # None: inference ready, tuning started
     timeout_seconds: int | None = None
 
 
@@ -125,7 +127,7 @@ class Plan:
     disk_bytes: int
     node_selector: Mapping[str, str]  # what a node must carry, besides capacity
     pool: Pool | None  # None: the nodes exist already
-    wait: Literal["ready", "started", "completed", "none"]
+    wait: Until
     timeout_seconds: int
     startup_seconds: int  # how long a container may take to load before its probe gives up
     cost: Cost | None = None

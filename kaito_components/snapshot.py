@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kaito_components import names
+from kaito_components.plan_types import Until
 
 Object = Mapping[str, Any]
 Kind = Literal["Deployment", "StatefulSet", "Job"]
-Until = Literal["ready", "started", "completed", "none"]
 
 REVISION = "deployment.kubernetes.io/revision"
 POD_REVISION = "controller-revision-hash"
@@ -39,7 +39,7 @@ class Goal:
     @property
     def nodes_text(self) -> str:
         """The selector as `kubectl get nodes -l` takes it."""
-        return ",".join(f"{key}={value}" for key, value in sorted(self.node_selector.items())) or "any label"
+        return names.label_selector(self.node_selector) or "any label"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def queries(goal: Goal) -> dict[str, Query]:
     own = f"{names.WORKSPACE_LABEL}={goal.workspace}"
     group = "batch/v1" if goal.is_tuning else "apps/v1"
     by_name = f"metadata.name={goal.workspace}"
-    selector = ",".join(f"{key}={value}" for key, value in goal.node_selector.items())
+    selector = names.label_selector(goal.node_selector)
     watched = {
         "nodes": Query(f"{core}/nodes", "Node", labels=selector),
         "pods": Query(f"{core}/{inside}/pods", "Pod", labels=own),

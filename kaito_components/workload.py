@@ -1,26 +1,28 @@
 """The Kubernetes objects of a Workspace, and those beside it, declared with Pulumi. Called by workspace."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 
 from kaito_components import names
 from kaito_components.declare import kubernetes_object
-from kaito_components.manifests import workload_objects
 from kaito_components.plan import Plan
 from kaito_components.spec.model import ConfigMap, Secret
 
 
 def make_objects(
-    plan: Plan, provider: pulumi.ProviderResource, parent: pulumi.Resource, after: Sequence[pulumi.Resource]
+    manifests: Sequence[Mapping[str, Any]],
+    provider: pulumi.ProviderResource,
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
 ) -> list[pulumi.CustomResource]:
     """Declares Services and workload; the workload comes up after the nodes, and goes before them."""
     made = []
-    for manifest in workload_objects(plan):
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
+    for manifest in manifests:
+        kind, metadata = manifest["kind"], manifest["metadata"]
         opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after) if kind != "Service" else None)
-        logical = f"{names.logical_name(plan.namespace, name)}-{kind.lower()}"
+        logical = f"{names.logical_name(metadata['namespace'], metadata['name'])}-{kind.lower()}"
         made.append(kubernetes_object(logical, manifest, provider, opts))
     return made
 
@@ -57,5 +59,4 @@ def _declare(one: ConfigMap | Secret, provider: pulumi.ProviderResource) -> pulu
 
 def endpoint(plan: Plan) -> str:
     """The Service's address inside the cluster."""
-    port = "" if names.HTTP_PORT == 80 else f":{names.HTTP_PORT}"
-    return f"http://{plan.name}.{plan.namespace}.svc.cluster.local{port}"
+    return f"http://{plan.name}.{plan.namespace}.svc.cluster.local"

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
@@ -16,6 +16,7 @@ from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
 from kaito_components.plan_runtime import served_name
+from kaito_components.plan_types import NodeProvider, Until
 from kaito_components.spec.args import WorkspaceSpecArgs
 from kaito_components.spec.model import Bundle
 from kaito_components.workload import endpoint, make_beside, make_objects
@@ -27,7 +28,7 @@ OWN_KEYS = frozenset({"cluster", "nodes", "wait", "image_registry"})
 class NodesArgs(TypedDict, total=False):
     """How nodes are had."""
 
-    provider: Literal["aks", "existing"]
+    provider: NodeProvider
     spot: bool
     min_count: int
     max_count: int
@@ -38,7 +39,7 @@ class NodesArgs(TypedDict, total=False):
 class WaitArgs(TypedDict, total=False):
     """What `pulumi up` waits for, and how long."""
 
-    until: Literal["ready", "started", "completed", "none"]
+    until: Until
     timeout_seconds: int
 
 
@@ -76,8 +77,9 @@ class Workspace(pulumi.ComponentResource):
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
         _report(planned, self)
         nodes = self._nodes(planned, cluster)
-        made = make_objects(planned, cluster.provider, self, [*nodes, *beside])
-        ready = self._wait(planned, cluster, [*nodes, *made])
+        manifests = workload_objects(planned)
+        made = make_objects(manifests, cluster.provider, self, [*nodes, *beside])
+        ready = self._wait(planned, manifests, cluster, [*nodes, *made])
         pool = planned.pool.name if planned.pool else None
         preset = planned.preset
         values = {
@@ -109,25 +111,30 @@ class Workspace(pulumi.ComponentResource):
             )
         ]
 
-    def _wait(self, planned: Plan, cluster: Cluster, after: Sequence[pulumi.Resource]) -> pulumi.Output[Any]:
+    def _wait(
+        self,
+        planned: Plan,
+        manifests: Sequence[Mapping[str, Any]],
+        cluster: Cluster,
+        after: Sequence[pulumi.Resource],
+    ) -> pulumi.Output[Any]:
         from kaito_components.readiness import WorkspaceReady
 
-        objects = workload_objects(planned)
         return WorkspaceReady(
             f"{logical_name(planned.namespace, planned.name)}-ready",
             kubeconfig=cluster.kubeconfig,
             context=cluster.context,
             namespace=planned.namespace,
             workspace=planned.name,
-            kind=objects[-1]["kind"],
+            kind=manifests[-1]["kind"],
             node_selector=planned.node_selector,
             expected_nodes=planned.node_count,
             gpus_per_node=planned.gpus_per_node,
             instance=planned.spec.resource.instance_type or "",
             until=planned.wait,
             timeout_seconds=planned.timeout_seconds,
-            triggers=[_digest(objects)],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after), retain_on_delete=True),
+            triggers=[_digest(manifests)],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         ).status
 
 

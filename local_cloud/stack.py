@@ -81,7 +81,7 @@ class Stack:
         """`pulumi up` in a process group of its own, to be interrupted or killed."""
         self._write_config()
         return subprocess.Popen(
-            self._command("up", "--yes", "--skip-preview"),
+            ["pulumi", *self._command("up", "--yes", "--skip-preview")],
             cwd=self.project, env=self._env(), text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -112,9 +112,7 @@ class Stack:
 
     def remove(self) -> None:
         """Takes everything away, whatever state a test left."""
-        subprocess.run(
-            ["pulumi", "cancel", "--yes", "--stack", self.name], cwd=self.project, env=self._env(), capture_output=True
-        )
+        self._pulumi("cancel", "--yes", "--stack", self.name, "--non-interactive")
         self.destroy(check=False)
         self._run(["stack", "rm", "--yes", "--force", "--stack", self.name])
 
@@ -122,25 +120,25 @@ class Stack:
         self._write_config()
         self._commands += 1
         log = self.folder / f"events-{self._commands}.json"
-        done = subprocess.run(
-            self._command(command, "--event-log", str(log), *options),
-            cwd=self.project, env=self._env(), text=True, capture_output=True, timeout=540,
-        )  # fmt: skip
-        text = done.stdout + done.stderr
-        if check and done.returncode != 0:
-            raise AssertionError(f"pulumi {command} ended with {done.returncode}:\n{text}")
+        done = self._pulumi(*self._command(command, "--event-log", str(log), *options), check=check)
         events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return Result(done.returncode, text, events)
+        return Result(done.returncode, done.stdout + done.stderr, events)
 
     def _command(self, command: str, *options: str) -> Sequence[str]:
         common = ["--stack", self.name, "--non-interactive", "--color", "never"]
-        return ["pulumi", command, *common, "--config-file", str(self._config_file), *options]
+        return [command, *common, "--config-file", str(self._config_file), *options]
 
     def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
-            cwd=self.project, env=self._env(), text=True, capture_output=True, check=True, timeout=60,
-        )  # fmt: skip
+        return self._pulumi(*arguments, "--non-interactive", check=True, seconds=60)
+
+    def _pulumi(self, *arguments: str, check: bool = False, seconds: float = 540) -> subprocess.CompletedProcess[str]:
+        """One command to its end. Raises AssertionError with its screen if `check` and it failed."""
+        done = subprocess.run(
+            ["pulumi", *arguments], cwd=self.project, env=self._env(), text=True, capture_output=True, timeout=seconds
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"pulumi {arguments[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
 
     def _env(self) -> dict[str, str]:
         return {**os.environ, **self.env, "PULUMI_DEBUG_COMMANDS": "true"}  # --event-log asks for it

@@ -5,7 +5,7 @@ from typing import Any
 
 from kaito_components import names
 from kaito_components.manifests import pods
-from kaito_components.manifests.services import metadata
+from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import NODE_SECONDS, Plan
 from kaito_components.plan_runtime import adapter_path
 
@@ -15,12 +15,7 @@ GRACE_SECONDS = 120  # for requests that are being answered when the pod must go
 
 def workload(plan: Plan) -> dict[str, Any]:
     """The Deployment or StatefulSet of an inference Workspace."""
-    described = metadata(plan, plan.name)
-    described["annotations"] |= {
-        names.INSTANCE_TYPE_ANNOTATION: plan.spec.resource.instance_type or "",
-        names.NODE_COUNT_ANNOTATION: str(plan.node_count),
-        names.MODE_ANNOTATION: "inference",
-    }
+    described = workload_metadata(plan)
     spec: dict[str, Any] = {
         "replicas": plan.node_count,
         "selector": {"matchLabels": {names.WORKSPACE_LABEL: plan.name}},
@@ -34,7 +29,7 @@ def workload(plan: Plan) -> dict[str, Any]:
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
         spec |= {"strategy": strategy, "progressDeadlineSeconds": plan.startup_seconds + NODE_SECONDS}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": described, "spec": spec}
-    spec |= {"serviceName": f"{plan.name}-headless", "podManagementPolicy": "Parallel"}
+    spec |= {"serviceName": names.headless_name(plan.name), "podManagementPolicy": "Parallel"}
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": described, "spec": spec}
 
 
@@ -134,7 +129,7 @@ def _probes(plan: Plan) -> dict[str, Any]:
 
 def _multi_node_probes(plan: Plan) -> dict[str, Any]:
     """KAITO's script in its image asks the leader; only the leader is ever restarted."""
-    leader = f"{plan.name}-0.{plan.name}-headless.{plan.namespace}.svc.cluster.local"
+    leader = names.leader_address(plan.namespace, plan.name)
     script = ["python3", "/workspace/vllm/multi-node-health-check.py"]
     ready = [*script, "readiness", f"--leader-address={leader}", f"--vllm-port={names.SERVER_PORT}"]
     alive = [*script, "liveness", f"--leader-address={leader}", "--ray-port=6379"]

@@ -3,17 +3,8 @@
 from typing import Any
 
 from kaito_components import names
+from kaito_components.manifests.metadata import metadata
 from kaito_components.plan import Plan
-
-
-def metadata(plan: Plan, name: str) -> dict[str, Any]:
-    """Name, namespace, labels, and that Pulumi's per-object wait is left to `readiness`."""
-    return {
-        "name": name,
-        "namespace": plan.namespace,
-        "labels": names.object_labels(plan.name),
-        "annotations": {"pulumi.com/skipAwait": "true"},
-    }
 
 
 def services(plan: Plan) -> list[dict[str, Any]]:
@@ -39,7 +30,7 @@ def services(plan: Plan) -> list[dict[str, Any]]:
     headless = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(plan, f"{plan.name}-headless"),
+        "metadata": metadata(plan, names.headless_name(plan.name)),
         "spec": {"clusterIP": "None", "selector": selector, "publishNotReadyAddresses": True},
     }
     return [front, headless]

@@ -5,7 +5,7 @@ from typing import Any
 
 from kaito_components import names
 from kaito_components.manifests import pods
-from kaito_components.manifests.services import metadata
+from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import Plan
 from kaito_components.plan_runtime import DATA_PATH, RESULTS_PATH
 
@@ -16,18 +16,12 @@ GRACE_SECONDS = 120  # for a checkpoint when the pod must go
 
 def job(plan: Plan) -> dict[str, Any]:
     """The Job of a tuning Workspace."""
-    described = metadata(plan, plan.name)
-    described["annotations"] |= {
-        names.INSTANCE_TYPE_ANNOTATION: plan.spec.resource.instance_type or "",
-        names.NODE_COUNT_ANNOTATION: str(plan.node_count),
-        names.MODE_ANNOTATION: "tuning",
-    }
     stop = {"action": "FailJob", "onExitCodes": {"containerName": "tuning", "operator": "In", "values": [USER_ERROR]}}
     taken_away = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": described,
+        "metadata": workload_metadata(plan),
         "spec": {
             "backoffLimit": RETRIES,
             "podFailurePolicy": {"rules": [stop, taken_away]},

@@ -2,14 +2,14 @@
 
 import pulumi
 
+from kaito_components import declare
 from kaito_components.connection import OWNER_TAG, Cluster, this_stack
-from kaito_components.declare import AgentPool
 from kaito_components.manifests import agent_pool
 from kaito_components.names import logical_name
 from kaito_components.plan import Plan
 
 
-def make_pool(plan: Plan, cluster: Cluster, parent: pulumi.Resource) -> AgentPool:
+def make_pool(plan: Plan, cluster: Cluster, parent: pulumi.Resource) -> pulumi.CustomResource:
     """Declares the pool, after the cluster's last one; where its name changes, the new pool is made first."""
     assert plan.pool
     body = {
@@ -25,6 +25,6 @@ def make_pool(plan: Plan, cluster: Cluster, parent: pulumi.Resource) -> AgentPoo
         ignore_changes=["count"] if plan.pool.max_count is not None else None,
         import_=cluster.existing_pool(plan.pool.name),
     )
-    pool = AgentPool(f"{logical_name(plan.namespace, plan.name)}-pool", body, opts)
+    pool = declare.agent_pool(f"{logical_name(plan.namespace, plan.name)}-pool", body, opts)
     cluster.after_last_pool(pool)
     return pool

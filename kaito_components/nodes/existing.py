@@ -21,7 +21,7 @@ from pulumi.dynamic import (
 
 from kaito_components import provider_process
 from kaito_components.errors import ClusterError
-from kaito_components.names import GPU_RESOURCE
+from kaito_components.names import GPU_RESOURCE, label_selector
 from kaito_components.snapshot import Goal, Object, gpus_of, is_ready, matching, name_of, usable
 
 WATCHED = ("node_selector", "expected_nodes", "gpus_per_node")
@@ -151,7 +151,7 @@ def _goal(props: Mapping[str, Any]) -> Goal:
 
 
 def _selector(props: Mapping[str, Any]) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(props["node_selector"].items()))
+    return label_selector(props["node_selector"])
 
 
 def _is_known(props: Mapping[str, Any]) -> bool:
