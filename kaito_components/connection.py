@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import pulumi
 
-from kaito_components.declare import azure_invoke, provider_version
+from kaito_components.declare import azure_invoke, provider_version, this_stack
 from kaito_components.options import Reader
 
 OWNER_TAG = "kaito-pulumi-stack"  # on each pool, so that no stack takes over another one's
@@ -36,6 +36,7 @@ class Cluster:
         context: the kubeconfig's context, or None for its current one.
         provider: the explicit Kubernetes provider of every object.
         resource_group, name: of the AKS cluster; None for one that is known only by kubeconfig.
+        queued_pools: the pools that the program has declared so far; the next one must wait for them.
 
     Raises:
         pulumi.RunError: the args do not name a cluster, or Azure does not have it.
@@ -53,7 +54,7 @@ class Cluster:
             raise pulumi.RunError("\n".join(map(str, reader.problems)))
         self.resource_group, self.name = given.get("resource_group"), given.get("name")
         self.context: str | None = given.get("context")
-        self._last_pool: pulumi.Resource | None = None
+        self.queued_pools: list[pulumi.Resource] = []
         self._pools: dict[str, str] = {}
         identifier, default_name = _identity(given)
         if self.name is None:
@@ -71,14 +72,13 @@ class Cluster:
         """
         return self._pools.get(name)
 
-    def after_last_pool(self, pool: pulumi.Resource) -> None:
-        """Remembers the newest pool: the next one waits for it, since AKS runs one operation of a cluster at a time."""
-        self._last_pool = pool
+    def queue_pool(self, pool: pulumi.Resource) -> None:
+        """Remembers a pool: AKS runs one operation of a cluster at a time, so each waits for all before it.
 
-    @property
-    def previous_pool(self) -> list[pulumi.Resource]:
-        """What a new pool must wait for."""
-        return [self._last_pool] if self._last_pool else []
+        For all, and not only for the last: of two pools that are to be deleted the engine knows which goes first only
+        if one names the other.
+        """
+        self.queued_pools.append(pool)
 
     def _look_up(self) -> None:
         """This stack's pools of a cluster whose name is known; of one that this program makes, none is there yet."""
@@ -114,11 +114,6 @@ def cluster_of(given: Cluster | ClusterArgs) -> Cluster:
     return clusters[key]
 
 
-def this_stack() -> str:
-    """The running stack's full name."""
-    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-
-
 def _identity(given: Mapping[str, Any]) -> tuple[pulumi.Input[str], str]:
     """What makes it this cluster and no other one, and a logical name for its provider."""
     if "kubeconfig" in given:
@@ -142,13 +137,15 @@ def _kubernetes(
     """The provider of all objects.
 
     Its identity is the cluster's, so that renewed credentials replace nothing. An object that an interrupted `up` left
-    is taken over instead of being refused; ConfigMaps and Secrets change in place, the pods' checksum makes them roll.
+    is taken over instead of being refused, and fields that somebody changed by hand are taken back; ConfigMaps and
+    Secrets change in place, the pods' checksum makes them roll.
     """
     settings = {
         "kubeconfig": kubeconfig,
         "context": context,
         "clusterIdentifier": identifier,
         "upsertExistingObjects": "true",
+        "enablePatchForce": "true",
         "enableConfigMapMutable": "true",
         "enableSecretMutable": "true",
     }

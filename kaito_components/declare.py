@@ -19,6 +19,11 @@ def provider_version(package: str) -> str:
     return version(DISTRIBUTIONS[package])
 
 
+def this_stack() -> str:
+    """The running stack's full name, by which what it makes is marked as its own."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
 def kubernetes_object(
     name: str, manifest: Mapping[str, Any], provider: pulumi.ProviderResource, opts: pulumi.ResourceOptions
 ) -> pulumi.CustomResource:

@@ -27,6 +27,7 @@ LOAD_BALANCER_ANNOTATION = "kaito.sh/enablelb"
 BYPASS_ANNOTATION = "kaito.sh/bypass-resource-checks"
 LOCAL_WEIGHTS_ANNOTATION = "kaito.sh/use-local-weights"
 PERFORMANCE_ANNOTATION = "kaito.sh/performance-mode"
+STACK_ANNOTATION = "pulumi.kaito.sh/stack"  # on our objects: which stack they belong to
 WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
 
 SERVER_PORT = 5000  # in the container

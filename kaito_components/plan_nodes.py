@@ -50,10 +50,10 @@ def pool_of(spec: Workspace, vm: VmSize, node_count: int, disk: int, nodes: Node
         "spot": nodes.spot,
         "zones": sorted(nodes.zones),
     }
-    if node_count > 1:
-        # From one node to several the Deployment becomes a StatefulSet, and the old one goes only when the new one is
-        # ready. On the same nodes it would wait for ever for the GPUs that the old one holds.
-        immutable["isSpread"] = True
+    # Where a Deployment becomes a StatefulSet (from one node to several) or a Job, the old one goes only when the new
+    # one is there. On the same nodes that would wait for ever for the GPUs that the old one holds.
+    if node_count > 1 or spec.tuning:
+        immutable["workload"] = "Job" if spec.tuning else "StatefulSet"
     return Pool(
         name=names.pool_name(spec.namespace, spec.name, immutable),
         vm_size=vm.name,

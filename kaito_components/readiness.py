@@ -9,6 +9,8 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
     ConfigureRequest,
     CreateResult,
     DiffResult,
@@ -33,6 +35,11 @@ class WorkspaceReadyProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         provider_process.prepare()
+
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """At preview of a new Workspace: nothing of somebody else's may stand in its place."""
+        problem = "" if olds else _in_the_way(news)
+        return CheckResult(news, [CheckFailure("", problem)] if problem else [])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=any(_olds.get(key) != _news.get(key) for key in WATCHED))
@@ -80,6 +87,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
         until: str,
         timeout_seconds: int,
         triggers: Sequence[str],
+        stack: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """
@@ -88,6 +96,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             kind: of the workload: Deployment, StatefulSet or Job.
             until: ready (inference), started or completed (tuning), or none, which does not wait.
             triggers: a change of any of them waits again.
+            stack: whose the Workspace's objects are.
         """
         properties = {
             **dict.fromkeys(OUTPUTS),
@@ -103,6 +112,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             "until": until,
             "timeout_seconds": timeout_seconds,
             "triggers": list(triggers),
+            "stack": stack,
         }
         retained = pulumi.ResourceOptions(retain_on_delete=True)  # destroy need not start a process for nothing
         options = pulumi.ResourceOptions.merge(opts, retained)
@@ -130,6 +140,24 @@ def _waited(props: dict[str, Any]) -> dict[str, Any]:
         "node_names": list(reached.row.worker_nodes),
         "ready_seconds": reached.seconds,
     }
+
+
+def _in_the_way(props: dict[str, Any]) -> str:
+    """Nothing where the cluster is not known yet, or cannot be asked: others say so."""
+    from kaito_components.foreign import foreign_objects
+
+    if not (isinstance(props.get("kubeconfig"), str) and props.get("stack")):
+        return ""
+    try:
+        cluster = _cluster(props)
+    except ClusterError:
+        return ""
+    try:
+        return foreign_objects(cluster, props)
+    except ClusterError:
+        return ""
+    finally:
+        cluster.close()
 
 
 def _is_still_ready(props: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from kaito_components import names
-from kaito_components.declare import kubernetes_object
+from kaito_components.declare import kubernetes_object, this_stack
 from kaito_components.plan import Plan
 from kaito_components.spec.model import ConfigMap, Secret
 
@@ -21,6 +21,8 @@ def make_objects(
     made = []
     for manifest in manifests:
         kind, metadata = manifest["kind"], manifest["metadata"]
+        annotations = {**metadata["annotations"], names.STACK_ANNOTATION: this_stack()}
+        manifest = {**manifest, "metadata": {**metadata, "annotations": annotations}}
         opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after) if kind != "Service" else None)
         logical = f"{names.logical_name(metadata['namespace'], metadata['name'])}-{kind.lower()}"
         made.append(kubernetes_object(logical, manifest, provider, opts))

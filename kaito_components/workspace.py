@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from kaito_components.connection import Cluster, ClusterArgs, cluster_of
+from kaito_components.declare import this_stack
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.manifests import workload_objects
 from kaito_components.names import logical_name
@@ -134,6 +135,7 @@ class Workspace(pulumi.ComponentResource):
             until=planned.wait,
             timeout_seconds=planned.timeout_seconds,
             triggers=[_digest(manifests)],
+            stack=this_stack(),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         ).status
 

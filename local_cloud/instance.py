@@ -103,7 +103,8 @@ class Instance:
         variables = {
             "PATH": os.pathsep.join([*path, os.environ.get("PATH", os.defpath)]),
             "PULUMI_HOME": str(self.folder / "pulumi-home"),
-            "PULUMI_BACKEND_URL": f"file://{self.folder / 'pulumi-state'}",
+            # metadata=skip: no .attrs file beside the state, which a kill can leave empty and the state unreadable
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'pulumi-state'}?metadata=skip",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "KUBECONFIG": str(self.kubeconfig),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import uuid
@@ -102,12 +101,7 @@ class Stack:
         return outputs
 
     def unlock(self) -> None:
-        """What a user does after a crash: remove the lock, and if the kill cut the state file off, take its backup."""
-        folder = Path(self.env["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi" / "stacks"
-        for state in folder.glob(f"*/{self.name}.json"):
-            backup = state.with_name(f"{state.name}.bak")
-            if not state.read_text().strip() and backup.exists():
-                shutil.copy(backup, state)
+        """What a user does after a crash: remove the lock."""
         self._run(["cancel", "--yes", "--stack", self.name])
 
     def remove(self) -> None:

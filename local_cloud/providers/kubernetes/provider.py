@@ -19,7 +19,7 @@ from local_cloud.providers.wire import Secret, decode, encode, has_unknown, reve
 
 SETTINGS = {
     "kubeconfig", "context", "cluster", "namespace", "clusterIdentifier", "enableServerSideApply",
-    "upsertExistingObjects",
+    "upsertExistingObjects", "enablePatchForce",
     "enableConfigMapMutable", "enableSecretMutable", "suppressDeprecationWarnings", "version", "pluginDownloadURL",
 }  # fmt: skip
 AUTONAMED = "pulumi.com/autonamed"
@@ -112,10 +112,9 @@ class KubernetesProvider(wire.Provider):
         manifest = _manifest(inputs)
         with _errors(self, manifest, context):
             cluster = self._connect()
-            upsert = self._flag("upsertExistingObjects") or _forced(manifest)
-            if not upsert and cluster.get(manifest, manifest["metadata"]["name"]):
+            if not self._flag("upsertExistingObjects") and cluster.get(manifest, manifest["metadata"]["name"]):
                 raise ApiError(409, f"{manifest['kind']} {_id(manifest)} already exists")
-            live = cluster.apply(manifest, manager, force=upsert)
+            live = cluster.apply(manifest, manager, force=self._forces(manifest))
             live = self._wait(cluster, manifest, live, inputs, request, context)
         return provider_pb2.CreateResponse(id=_id(manifest), properties=encode(_outputs(live, inputs, manager)))
 
@@ -127,8 +126,7 @@ class KubernetesProvider(wire.Provider):
         manifest = _manifest(inputs)
         with _errors(self, manifest, context):
             cluster = self._connect()
-            force = self._flag("upsertExistingObjects") or _forced(manifest)
-            live = cluster.apply(manifest, manager, force=force)
+            live = cluster.apply(manifest, manager, force=self._forces(manifest))
             live = self._wait(cluster, manifest, live, inputs, request, context)
         return provider_pb2.UpdateResponse(properties=encode(_outputs(live, inputs, manager)))
 
@@ -235,6 +233,11 @@ class KubernetesProvider(wire.Provider):
         metadata["name"] = was or f"{urn.rsplit('::', 1)[-1].lower()}-{secrets.token_hex(4)}"
         annotations[AUTONAMED] = "true"
 
+    def _forces(self, manifest: Object) -> bool:
+        """Whether fields that others manage are taken over; a difference about them is a conflict otherwise."""
+        note = (manifest["metadata"].get("annotations") or {}).get("pulumi.com/patchForce")
+        return note == "true" or self._flag("enablePatchForce")
+
     def _flag(self, name: str) -> bool:
         return self._settings.get(name) in (True, "true")
 
@@ -282,10 +285,6 @@ def _manifest(inputs: Object) -> Object:
 def _id(manifest: Object) -> str:
     metadata = manifest["metadata"]
     return "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
-
-
-def _forced(manifest: Object) -> bool:
-    return ((manifest["metadata"].get("annotations")) or {}).get("pulumi.com/patchForce") == "true"
 
 
 def _outputs(live: Object, inputs: Object, manager: str) -> Object:

@@ -67,6 +67,9 @@ def test_an_object_that_is_there_already_is_not_taken_over_unless_asked(
     refused = stack.up(check=False)
     assert refused.code != 0 and "already exists" in refused.text
     stack.config["k:settings"] = {"upsertExistingObjects": "true"}
+    conflict = stack.up(check=False)
+    assert conflict.code != 0 and "conflict" in conflict.text  # a field that somebody else manages
+    stack.config["k:settings"] |= {"enablePatchForce": "true"}
     stack.up()
 
 
