@@ -2,7 +2,8 @@
 
 `plan(...)` is called by the components, by `kaito plan` and by the tests; `manifests` turns its result into Kubernetes
 objects and an agent-pool body. No Pulumi, no network, no clock here. The parts: `plan_runtime` (program and arguments),
-`plan_fit` (nodes, parallelism, memory), `plan_nodes` (pool, disk, labels), `plan_findings` (what is to be said).
+`plan_fit` (nodes, parallelism, memory), `plan_nodes` (pool, disk, labels), `plan_cost` (money), `plan_findings` (what
+is to be said).
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any
 
 from kaito_components import names
 from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
+from kaito_components.plan_cost import about_cost, cost_of
 from kaito_components.plan_findings import finding, findings_of
 from kaito_components.plan_fit import fit
 from kaito_components.plan_nodes import disk_bytes, hardware_of, node_selector, pool_of
@@ -38,8 +40,9 @@ from kaito_components.plan_types import (
     Weights,
 )
 from kaito_components.presets import Preset, load_preset
+from kaito_components.prices import UnitPrice, region_name
 from kaito_components.sizing import Parallelism
-from kaito_components.skus import VmSize, find_vm_size, near_sizes
+from kaito_components.skus import VmSize, find_vm_size, known_by_name_only, near_sizes
 from kaito_components.spec.model import Bundle, Workspace
 from kaito_components.units import GIB
 
@@ -70,6 +73,8 @@ def plan(
     nodes: NodeOptions | None = None,
     wait: WaitOptions | None = None,
     image_registry: str | None = None,
+    region: str | None = None,
+    price: UnitPrice | None = None,
 ) -> Plan:
     """Decides everything that follows from a Workspace.
 
@@ -79,6 +84,8 @@ def plan(
         nodes: how nodes are had; AKS pools by default.
         wait: what `pulumi up` waits for; by default inference until ready, tuning until started.
         image_registry: where our serving and tuning images are, for example `myregistry.azurecr.io/kaito`.
+        region: the Azure region of the nodes; with it the embedded table may know what they cost.
+        price: of one node there, where it was asked for; it goes before the embedded table.
 
     Returns:
         The plan. Its findings may hold errors: then nothing may be made from it.
@@ -97,6 +104,8 @@ def plan(
     weights, disk = choose_weights(spec, preset), disk_bytes(spec, preset)
     fitted = fit(spec, preset, vm, hardware, runtime, dtype, context)
     pool = pool_of(spec, vm, fitted.node_count, disk, nodes) if vm and nodes.provider == "aks" else None
+    region = region_name(region) if region else None
+    cost = cost_of(pool, region, price)
     until = wait.until or ("started" if spec.tuning else "ready")
     misfits = [fitted.misfit] if fitted.misfit else []
     decided = Plan(
@@ -121,8 +130,10 @@ def plan(
         wait=until,
         timeout_seconds=wait.timeout_seconds or _deadline(preset, pool, until),
         startup_seconds=_loading(preset),
+        region=region,
+        cost=cost,
         config_map=config,
-        findings=(*spec.findings, *facts.findings, *of_context, *misfits),
+        findings=(*spec.findings, *facts.findings, *of_context, *misfits, *about_cost(spec, pool, region, cost)),
     )
     more = findings_of(decided, hardware, nodes, image_registry)
     findings = tuple(sorted({*decided.findings, *more}, key=_by_weight))
@@ -167,14 +178,24 @@ def _find_size(spec: Workspace, nodes: NodeOptions) -> tuple[VmSize | None, list
         text = "is missing, but nodes are to be made; name an Azure VM size such as Standard_NC24ads_A100_v4"
         return None, [finding(spec, "error", "instance-type-missing", field, text)]
     vm = find_vm_size(name)
+    if vm is None and known_by_name_only(name):
+        text = f"{name} cannot be planned with: no source says which GPUs it carries; choose another size"
+        return None, [finding(spec, "error", "vm-size-unknown", field, text)]
     if vm is None:
         near = ", ".join(near_sizes(name)) or "Standard_NC24ads_A100_v4"
         text = f"{name} is not a known VM size; did you mean {near}?"
         return None, [finding(spec, "error", "vm-size-unknown", field, text)]
+    return vm, list(_about_size(spec, vm))
+
+
+def _about_size(spec: Workspace, vm: VmSize) -> Iterable[Finding]:
+    """What speaks against buying this size."""
+    field, instead = "resource.instanceType", " or ".join(vm.replacements)
     if vm.retired:
-        text = f"Azure retired {vm.name} on {vm.retired}; use {' or '.join(vm.replacements)} instead"
-        return vm, [finding(spec, "warning", "vm-size-retired", field, text)]
-    return vm, []
+        text = f"the day on which Azure retires {vm.name} is {vm.retired}; use {instead} instead"
+        yield finding(spec, "warning", "vm-size-retired", field, text)
+    if vm.unusable:
+        yield finding(spec, "warning", "vm-size-unusable", field, f"{vm.name}: {vm.unusable}; choose another size")
 
 
 def _context(spec: Workspace, data: Mapping[str, str]) -> tuple[int | None, list[Finding]]:

@@ -88,13 +88,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cost:
-    """Money for the nodes, with the price's source and day."""
+    """Money for the nodes, with the price's source and day, and what is left out of it."""
 
     per_hour: float
-    per_month: float
+    per_month: float  # of 730 hours
     currency: str
     source: str
     as_of: str
+    not_counted: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Plan:
     wait: Until
     timeout_seconds: int
     startup_seconds: int  # how long a container may take to load before its probe gives up
-    cost: Cost | None = None
+    region: str | None = None
+    cost: Cost | None = None  # None: not known, or nodes that exist already
     config_map: ConfigMap | None = None  # the one named by `config`, when it stands beside the Workspace
     findings: tuple[Finding, ...] = ()
     resources: tuple[PlannedObject, ...] = field(default=())

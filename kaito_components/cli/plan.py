@@ -34,6 +34,7 @@ def plan(
     nodes: Annotated[Nodes, typer.Option(help="aks makes a pool; existing uses the nodes that are there")] = Nodes.aks,
     gpus_per_node: Annotated[int | None, typer.Option(min=0, help="of existing nodes; 1 if not given")] = None,
     image_registry: Annotated[str | None, typer.Option(help="where your serving and tuning images are")] = None,
+    region: Annotated[str | None, typer.Option(help="Azure region, for the cost: westeurope")] = None,
 ) -> None:
     """Say what these Workspaces would become.
 
@@ -46,7 +47,7 @@ def plan(
     except InvalidWorkspace as bad:
         _leave_with(format, bad.findings)
     options = NodeOptions(provider=nodes.value, gpus_per_node=gpus_per_node)
-    planned = [_plan(workspace, bundle, options, image_registry) for workspace in bundle.workspaces]
+    planned = [_plan(workspace, bundle, options, image_registry, region) for workspace in bundle.workspaces]
     if format is Format.json:
         print(plan_json.dump(planned))
     else:
@@ -57,10 +58,12 @@ def plan(
 Planned = tuple[Workspace, Plan | None, tuple[Finding, ...]]
 
 
-def _plan(workspace: Workspace, bundle: Bundle, options: NodeOptions, registry: str | None) -> Planned:
+def _plan(
+    workspace: Workspace, bundle: Bundle, options: NodeOptions, registry: str | None, region: str | None
+) -> Planned:
     """The plan, or None where preset or size are unknown; and what there is to say."""
     try:
-        made = decide(workspace, bundle=bundle, nodes=options, image_registry=registry)
+        made = decide(workspace, bundle=bundle, nodes=options, image_registry=registry, region=region)
     except InvalidWorkspace as bad:
         return workspace, None, (*bad.findings, *workspace.findings)
     return workspace, made, made.findings

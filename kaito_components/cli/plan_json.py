@@ -31,7 +31,7 @@ def _object(workspace: Workspace, plan: Plan | None, findings: tuple[Finding, ..
 KEYS = (
     "preset", "task", "nodeCount", "gpusPerNode", "runtime", "tensorParallelSize", "pipelineParallelSize",
     "dataParallelSize", "maxModelLen", "dtype", "image", "command", "weights", "memory", "disk", "pool", "cost",
-    "waitFor", "timeoutSeconds",
+    "waitFor", "timeoutSeconds", "region",
 )  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def _decided(plan: Plan) -> dict[str, Any]:
         _cost(plan.cost) if plan.cost else None,
         plan.wait,
         plan.timeout_seconds,
+        plan.region,
     )
     return dict(zip(KEYS, values, strict=True))
 
@@ -77,6 +78,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "currency": cost.currency,
         "source": cost.source,
         "asOf": cost.as_of,
+        "notCounted": cost.not_counted,
     }
 
 

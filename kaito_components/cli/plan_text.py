@@ -67,9 +67,8 @@ def rows(plan: Plan) -> Iterator[tuple[str, str]]:
         length = plan.max_model_len
         yield "context", "as long as fits" if length == "auto" else f"{length} tokens"
     yield "disk", f"{gib(plan.disk_bytes)} needed on each node"
-    if plan.cost:
-        cost = plan.cost
-        yield "cost", f"{cost.per_hour:.2f} {cost.currency} an hour, {cost.per_month:.0f} a month ({cost.as_of})"
+    if plan.pool:
+        yield "cost", _cost(plan)
     if plan.image:
         yield "image", plan.image
     yield "makes", "\n".join(f"{made.kind} {made.name}" for made in plan.resources)
@@ -82,7 +81,7 @@ def _nodes(plan: Plan) -> str:
         gpus = f", {plan.gpus_per_node} GPUs each" if plan.gpus_per_node != 1 else ", one GPU each"
         return f"{plan.node_count} existing with {labels}{gpus}"
     vm = plan.vm
-    gpus = f"{vm.gpus} x {vm.gpu_model} {vm.gpu_memory_bytes // GIB} GiB" if vm.gpus else "no GPU"
+    gpus = f"{vm.gpu_label} {vm.gpu_memory_bytes // GIB} GiB" if vm.gpus else "no GPU"
     return f"{plan.node_count} x {vm.name} ({vm.vcpus} vCPUs, {vm.memory_bytes // GIB} GiB, {gpus})"
 
 
@@ -122,6 +121,14 @@ def _memory(plan: Plan, memory: Memory) -> str:
         tokens = free * gpus // copies // per_token
         lines.append(f"{per_token / KIB:g} KiB a token of context: room for {tokens} tokens")
     return "\n".join(lines)
+
+
+def _cost(plan: Plan) -> str:
+    if plan.cost is None:
+        return f"unknown in {plan.region}" if plan.region else "unknown: give --region"
+    cost = plan.cost
+    total = f"{cost.per_hour:,.2f} {cost.currency} an hour, {cost.per_month:,.0f} a month of 730 hours"
+    return f"{total}, in {plan.region}\nwithout {cost.not_counted}; {cost.source}, {cost.as_of}"
 
 
 def _waits(plan: Plan) -> str:

@@ -33,6 +33,7 @@ LONG = config("vllm: {max-model-len: 600000}")
 REFUSED: list[tuple[str, Workspace, NodeOptions]] = [
     ("unknown-preset", inference(preset="phi-4-mini"), NodeOptions()),
     ("vm-size-unknown", inference("Standard_NC24ads_A100_v5"), NodeOptions()),
+    ("vm-size-unknown", inference("Standard_ND96isf_H100_v5"), NodeOptions()),
     ("instance-type-missing", inference(None), NodeOptions()),
     ("instance-type-on-existing-nodes", inference(), EXISTING),
 ]
@@ -66,6 +67,8 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("warning", "without-effect", template(annotations=VLLM), {}),
     ("info", "config-elsewhere", inference(config="c"), {}),
     ("warning", "vm-size-retired", tuning(), {}),
+    ("warning", "vm-size-unusable", inference("Standard_NC144ds_xl_RTXPRO6000BSE_v6"), {}),
+    ("info", "price-unknown", inference(), {"region": "westeurop"}),
 ]  # fmt: skip
 # Presets that are as these findings need them do not exist yet; the plan is bent instead.
 BENT: list[tuple[str, str, Workspace, dict[str, Any]]] = [
