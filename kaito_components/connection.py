@@ -9,7 +9,9 @@ from weakref import WeakKeyDictionary
 
 import pulumi
 
-from kaito_components.declare import azure_invoke, provider_version, this_stack
+from kaito_components import names
+from kaito_components.declare import azure_invoke, kubernetes_object, provider_version, this_stack
+from kaito_components.manifests import device_plugin
 from kaito_components.options import Reader
 
 OWNER_TAG = "kaito-pulumi-stack"  # on each pool, so that no stack takes over another one's
@@ -26,6 +28,8 @@ class ClusterArgs(TypedDict):
     kubeconfig: NotRequired[pulumi.Input[str]]
     """The content of a kubeconfig; kept secret."""
     context: NotRequired[str]
+    device_plugin: NotRequired[bool]
+    """Whether this stack's GPU pools get NVIDIA's device plugin; False where the cluster has it on all nodes."""
 
 
 class Cluster:
@@ -56,6 +60,8 @@ class Cluster:
         self.context: str | None = given.get("context")
         self.queued_pools: list[pulumi.Resource] = []
         self._pools: dict[str, str] = {}
+        self._brings_device_plugin = bool(given.get("device_plugin", True))
+        self._device_plugin: pulumi.CustomResource | None = None
         identifier, default_name = _identity(given)
         if self.name is None:
             self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(given["kubeconfig"])
@@ -79,6 +85,16 @@ class Cluster:
         if one names the other.
         """
         self.queued_pools.append(pool)
+
+    def offer_gpus(self) -> dict[str, str]:
+        """Declares, once, the device plugin of this stack's GPU pools; returns the labels that it looks for."""
+        if not self._brings_device_plugin:
+            return {}
+        if self._device_plugin is None:
+            name = f"{self.name if isinstance(self.name, str) else 'cluster'}-device-plugin"
+            manifest = device_plugin(this_stack())
+            self._device_plugin = kubernetes_object(name, manifest, self.provider, pulumi.ResourceOptions())
+        return names.device_plugin_labels(this_stack())
 
     def _look_up(self) -> None:
         """This stack's pools of a cluster whose name is known; of one that this program makes, none is there yet."""

@@ -8,6 +8,7 @@ from typing import Any
 WORKSPACE_LABEL = "kaito.sh/workspace"
 NAMESPACE_LABEL = "kaito.sh/workspacenamespace"
 MACHINE_TYPE_LABEL = "kaito.sh/machine-type"
+DEVICE_PLUGIN_LABEL = "pulumi.kaito.sh/device-plugin"
 POOL_LABEL = "kubernetes.azure.com/agentpool"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -47,6 +48,11 @@ def object_labels(workspace: str) -> dict[str, str]:
         "app.kubernetes.io/managed-by": "pulumi",
         "app.kubernetes.io/part-of": "kaito",
     }
+
+
+def device_plugin_labels(stack: str) -> dict[str, str]:
+    """By which the device plugin of a stack finds the nodes of the stack's GPU pools."""
+    return {DEVICE_PLUGIN_LABEL: hashlib.sha256(stack.encode()).hexdigest()[:8]}
 
 
 def headless_name(workspace: str) -> str:

@@ -28,6 +28,7 @@ CLUSTER = {
     "admin": Key(bool),
     "kubeconfig": Key(str),
     "context": Key(str),
+    "device_plugin": Key(bool),
 }
 NODES = {
     "provider": Key(str, get_args(NodeProvider)),
@@ -66,7 +67,7 @@ class Reader:
             self.add(at, f"needs either {group} and name of an AKS cluster, or {config}")
         elif is_aks and not ("resource_group" in given and "name" in given):
             self.add(at, f"needs both {group} and {name} of an AKS cluster")
-        for key in ("context",) if is_aks else ("admin",):
+        for key in ("context",) if is_aks else ("admin", "device_plugin"):
             if key in given:
                 self.add(f"{at}.{key}", f"has no effect with {group if is_aks else config}; remove it")
         return given if len(self.problems) == before else {}

@@ -3,10 +3,11 @@
 from typing import Any
 
 from kaito_components.manifests import inference, services, tuning
+from kaito_components.manifests.device_plugin import device_plugin
 from kaito_components.manifests.pool import agent_pool
 from kaito_components.plan import Plan
 
-__all__ = ["agent_pool", "workload_objects"]
+__all__ = ["agent_pool", "device_plugin", "workload_objects"]
 
 
 def workload_objects(plan: Plan) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ def make_pool(plan: Plan, cluster: Cluster, parent: pulumi.Resource) -> pulumi.C
         "tags": {OWNER_TAG: declare.this_stack()},
         **agent_pool(plan),
     }
+    if plan.gpus_per_node:
+        body["nodeLabels"] |= cluster.offer_gpus()
     opts = pulumi.ResourceOptions(
         parent=parent,
         depends_on=list(cluster.queued_pools),

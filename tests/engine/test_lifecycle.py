@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kubernetes import client, config, watch
 
+from local_cloud.instance import Instance
 from local_cloud.stack import Stack
 from tests.engine.conftest import Azure
 from tests.engine.workspaces import config_map, inference, secret, tuning
@@ -27,6 +29,20 @@ def test_two_workspaces_come_up_stay_unchanged_and_leave_nothing(
         workload = f"{name}-deployment" if name == "phi" else f"{name}-job"
         assert deleted.index(workload) < deleted.index(f"{name}-pool")
     assert azure.pools == set() and pods() == [] and stack.resources().total() == 0
+
+
+def test_gpu_nodes_of_a_stack_run_its_device_plugin_until_destroy(make_stack: MakeStack, cloud: Instance) -> None:
+    stack = make_stack(inference())
+    stack.up()
+    name = next(one["outputs"]["metadata"]["name"] for one in stack.export()["resources"] if "DaemonSet" in one["type"])
+    with config.new_client_from_config(str(cloud.kubeconfig)) as connection:
+        apps = client.AppsV1Api(connection)
+        watched = watch.Watch().stream(
+            apps.list_namespaced_daemon_set, "kube-system", field_selector=f"metadata.name={name}", timeout_seconds=60
+        )
+        assert any(event["object"].status.number_ready == 1 for event in watched)
+        stack.destroy()
+        assert name not in {one.metadata.name for one in apps.list_namespaced_daemon_set("kube-system").items}
 
 
 def test_the_outputs_say_where_the_model_answers(make_stack: MakeStack, namespace: str) -> None:

@@ -17,6 +17,7 @@ INFERENCE: Any = {
     "resource": {"instance_type": "Standard_NC24ads_A100_v4", "label_selector": {"match_labels": {"apps": "phi"}}},
     "inference": {"preset": {"name": "phi-4-mini-instruct"}},
 }
+ON_CPU: Any = {"instance_type": "Standard_D8s_v5", "label_selector": {"match_labels": {"apps": "phi"}}}
 ON_OWN_NODES: Any = {
     **INFERENCE,
     "resource": {"label_selector": {"match_labels": {"apps": "phi"}}},
@@ -33,6 +34,7 @@ def test_a_workspace_is_nodes_service_workload_and_the_wait(mocked: Mocked) -> N
     assert sorted(types) == [
         "azure-native:containerservice:AgentPool",
         "kaito:index:Workspace",
+        "kubernetes:apps/v1:DaemonSet",
         "kubernetes:apps/v1:Deployment",
         "kubernetes:core/v1:Service",
         "pulumi-python:dynamic/kaito:WorkspaceReady",
@@ -42,8 +44,9 @@ def test_a_workspace_is_nodes_service_workload_and_the_wait(mocked: Mocked) -> N
 
 def test_every_child_has_the_workspace_as_parent_and_no_option_of_it(mocked: Mocked) -> None:
     mocked.run(lambda: Workspace("phi", {"cluster": AKS, **INFERENCE}, pulumi.ResourceOptions(protect=True)))
-    workspace, provider = mocked.one("Workspace"), mocked.one("providers:kubernetes")
-    children = [one for one in mocked.registered if one not in (workspace, provider)]
+    workspace = mocked.one("Workspace")
+    of_cluster = [mocked.one("providers:kubernetes"), mocked.one("DaemonSet")]
+    children = [one for one in mocked.registered if one not in (workspace, *of_cluster)]
     assert len(children) == 4 and {one.parent for one in children} == {workspace.urn}
     assert not any(one.request.aliases for one in children)
 
@@ -87,6 +90,20 @@ def test_workspaces_that_name_the_same_cluster_share_it_and_queue_their_pools(mo
     assert len(mocked.of("providers:kubernetes")) == 1 and mocked.cloud.calls.count("getManagedCluster") == 1
     for before, after in pairwise(pools):
         assert before.urn in after.depends_on
+
+
+def test_gpu_pools_of_a_stack_share_one_device_plugin_that_runs_on_them_alone(mocked: Mocked) -> None:
+    mocked.run(lambda: [inference("a"), inference("b")])
+    plugin = mocked.one("DaemonSet").inputs["spec"]["template"]["spec"]
+    for pool in mocked.of("AgentPool"):
+        assert plugin["nodeSelector"].items() <= pool.inputs["nodeLabels"].items()
+
+
+@pytest.mark.parametrize("args", [{"resource": ON_CPU}, {"cluster": AKS | {"device_plugin": False}}])
+def test_no_device_plugin_without_gpus_or_where_the_cluster_has_one(mocked: Mocked, args: dict[str, Any]) -> None:
+    mocked.run(lambda: inference(**args, image_registry="r.azurecr.io"))
+    labels = mocked.one("AgentPool").inputs["nodeLabels"]
+    assert not mocked.of("DaemonSet") and "pulumi.kaito.sh/device-plugin" not in labels
 
 
 def test_workspaces_of_two_clusters_have_two_providers(mocked: Mocked) -> None:
