@@ -51,6 +51,8 @@ class Preset:
     head_size: int
     kv_bytes_per_token: int
     sources: Mapping[str, tuple[str, ...]]
+    intermediate_size: int | None = None  # of the feed-forward layers; with the next one, what tuning memory needs
+    vocabulary_size: int | None = None
     kv_lora_rank: int | None = None  # multi-head latent attention
     rope_head_size: int | None = None
     quantization: str | None = None

@@ -15,6 +15,7 @@ NUMBERS = {
     "revision", "license", "redistributable", "parameters", "weights", "dtype", "context_length", "architectures",
     "hidden_size", "layers", "heads", "kv_heads", "head_size", "kv_bytes_per_token", "runtimes",
 }  # fmt: skip
+SHAPE = {"intermediate_size", "vocabulary_size"}  # what tuning memory needs
 
 
 def test_there_are_presets_and_each_file_is_one() -> None:
@@ -41,6 +42,17 @@ def test_a_presets_numbers_agree_with_each_other(name: str) -> None:
         assert preset.weights_bytes == pytest.approx(2 * preset.parameters, rel=0.01)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if load_preset(name).tuning])
+def test_a_tunable_presets_layers_add_up_to_its_parameters(name: str) -> None:
+    """Gated feed-forward layers, and an input embedding that is the output layer too, or is not."""
+    one = load_preset(name)
+    assert one.intermediate_size and one.vocabulary_size
+    attention = 2 * one.hidden_size * one.head_size * (one.heads + one.kv_heads)
+    linear = one.layers * (attention + 3 * one.hidden_size * one.intermediate_size)
+    embeddings = (one.parameters - linear) / (one.vocabulary_size * one.hidden_size)
+    assert embeddings == pytest.approx(1, abs=0.01) or embeddings == pytest.approx(2, abs=0.01)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_of_a_preset_has_one_source(name: str) -> None:
     preset = load_preset(name)
@@ -48,7 +60,7 @@ def test_every_number_of_a_preset_has_one_source(name: str) -> None:
     tuning = {"tuning.disk", "tuning.target_modules"} if preset.tuning else set()
     weights = {"tuning.weights_image"} if preset.tuning and preset.tuning.weights_image else set()
     assert len(cited) == len(set(cited))
-    assert set(cited) - {"chat_template"} == NUMBERS | tuning | weights
+    assert set(cited) - {"chat_template"} - SHAPE == NUMBERS | tuning | weights
 
 
 def test_a_preset_is_found_by_its_hugging_face_id_in_any_case() -> None:
