@@ -73,6 +73,17 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class ExistingPool:
+    """An agent pool that this stack has already, as Azure shows it."""
+
+    name: str
+    vm_size: str
+    count: int
+    is_spot: bool = False
+    disk_gib: int = 0
+
+
+@dataclass(frozen=True)
 class Memory:
     """Bytes on GPUs. `weights` as they are loaded; `overhead`: the runtime's reserve on all GPUs of a node.
 

@@ -11,6 +11,7 @@ from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.plan import Hardware, NodeOptions, plan
 from kaito_components.plan_findings import findings_of
 from kaito_components.spec.model import Adapter, DataSource, Workspace
+from tests.unit.test_capacity import SHOWN
 from tests.unit.workspaces import (
     A100,
     AMD,
@@ -139,5 +140,7 @@ def test_the_documentation_lists_every_code_with_its_severities() -> None:
     listed = set(re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", text, re.MULTILINE))
     shown: dict[str, set[str]] = {code: {"error"} for code, _, _ in REFUSED}
     for severity, code, _, _ in [*FOUND, *BENT]:
+        shown.setdefault(code, set()).add(severity)
+    for code, severity in SHOWN.items():
         shown.setdefault(code, set()).add(severity)
     assert listed == {(code, ", ".join(sorted(severities))) for code, severities in shown.items()}
