@@ -5,7 +5,7 @@ Every problem of every `kaito:` key and of every Workspace file is reported at o
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +14,24 @@ from typing import Any
 import pulumi
 
 from kaito_components.connection import Cluster
-from kaito_components.errors import Finding, InvalidWorkspace
+from kaito_components.errors import InvalidWorkspace
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions
-from kaito_components.spec import model
 from kaito_components.spec.model import Bundle
-from kaito_components.spec.reader import read_documents, read_files
+from kaito_components.spec.reader import Inline, read_files
 from kaito_components.workspace import Workspace, make_workspaces, plan_bundle
 
 KEYS = ("workspaces", "cluster", "nodes", "imageRegistry")  # those of Pulumi.yaml; a test holds the two together
 ENTRY_KEYS = {"file", "inline", "nodes", "wait"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of `kaito:workspaces`: where its Workspaces stand, and the options that they have in common."""
+
+    source: str | Inline
+    nodes: NodeOptions
+    wait: WaitOptions
 
 
 @dataclass(frozen=True)
@@ -45,16 +53,18 @@ class StackConfig:
         values = _values(reader)
         cluster = _cluster(values.get("cluster"), reader)
         nodes = reader.node_keys(values.get("nodes") or {}, "kaito:nodes")
-        bundle, options, problems = _read(values.get("workspaces"), nodes, reader)
-        plans: list[Plan] = []
-        if not any(problem.field.startswith(("kaito:nodes", "kaito:workspaces")) for problem in reader.problems):
-            _need_aks(cluster, options, reader)
-            try:
+        entries = _entries(values.get("workspaces"), nodes, reader)
+        bundle, plans = Bundle(), list[Plan]()
+        try:
+            bundle = read_files(entry.source for entry in entries.values())
+            if not any(problem.field.startswith(("kaito:nodes", "kaito:workspaces")) for problem in reader.problems):
+                _need_aks(cluster, entries.values(), reader)
+                options = [(entries[one.file].nodes, entries[one.file].wait) for one in bundle.workspaces]
                 plans = plan_bundle(bundle, options, values.get("imageRegistry") or None)
-            except InvalidWorkspace as refused:
-                problems += refused.findings
-        if found := [*reader.problems, *problems]:
-            raise pulumi.RunError(str(InvalidWorkspace(found)))
+        except InvalidWorkspace as refused:
+            reader.problems.extend(refused.findings)
+        if reader.problems:
+            raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
         return cls(bundle, plans, cluster)
 
     def make(self) -> list[Workspace]:
@@ -99,32 +109,26 @@ def _cluster(value: Any, reader: Reader) -> dict[str, Any]:
     return given
 
 
-def _read(
-    entries: Any, nodes: Mapping[str, Any], reader: Reader
-) -> tuple[Bundle, list[tuple[NodeOptions, WaitOptions]], list[Finding]]:
-    """All Workspaces of all entries, each with the options of its entry; and what is wrong with their files."""
+def _entries(entries: Any, nodes: Mapping[str, Any], reader: Reader) -> dict[str, Entry]:
+    """The entries by the place that their Workspaces have as `file`."""
     if not isinstance(entries, list) or not entries:
         text = "is missing or empty: list your Workspace files (to remove all Workspaces: pulumi destroy)"
         reader.add("kaito:workspaces", text if not entries else f"{entries!r} must be a list of files")
-        return Bundle(), [], []
-    bundles: list[Bundle] = []
-    options: list[tuple[NodeOptions, WaitOptions]] = []
-    problems: list[Finding] = []
+        return {}
+    found: dict[str, Entry] = {}
     for index, entry in enumerate(entries):
         at = f"kaito:workspaces[{index}]"
         whole = {"file": entry} if isinstance(entry, str) else entry
         if not _is_entry(whole):
             reader.add(at, f"{entry!r} must be a path, or an object with file (a path) or inline, and nodes, wait")
             continue
+        place = whole.get("file", at)
+        if place in found:
+            reader.add(at, f"{place} stands in another entry too; keep one of them")
         own = reader.nodes(whole.get("nodes", {}), f"{at}.nodes", nodes)
         wait = reader.wait(whole.get("wait", {}), f"{at}.wait")
-        try:
-            bundles.append(read_files([whole["file"]]) if "file" in whole else read_documents([whole["inline"]], at))
-        except InvalidWorkspace as refused:
-            problems += refused.findings
-            continue
-        options += [(own, wait)] * len(bundles[-1].workspaces)
-    return _together(bundles, reader), options, problems
+        found[place] = Entry(whole.get("file") or Inline(whole["inline"], at), own, wait)
+    return found
 
 
 def _is_entry(whole: Any) -> bool:
@@ -133,25 +137,7 @@ def _is_entry(whole: Any) -> bool:
     return "inline" in whole or isinstance(whole["file"], str)
 
 
-def _together(bundles: Sequence[Bundle], reader: Reader) -> Bundle:
-    """One bundle; an object may stand in one entry only."""
-    whole = Bundle(
-        tuple(one for bundle in bundles for one in bundle.workspaces),
-        tuple(one for bundle in bundles for one in bundle.config_maps),
-        tuple(one for bundle in bundles for one in bundle.secrets),
-    )
-    objects: list[model.Workspace | model.ConfigMap | model.Secret] = [
-        *whole.workspaces,
-        *whole.config_maps,
-        *whole.secrets,
-    ]
-    names = [f"{type(one).__name__} {one.namespace}/{one.name}" for one in objects]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        reader.add("kaito:workspaces", f"{name} stands in more than one entry")
-    return whole
-
-
-def _need_aks(cluster: Mapping[str, Any], options: Sequence[tuple[NodeOptions, WaitOptions]], reader: Reader) -> None:
-    if "kubeconfig" in cluster and any(nodes.provider == "aks" for nodes, _ in options):
+def _need_aks(cluster: Mapping[str, Any], entries: Iterable[Entry], reader: Reader) -> None:
+    if "kubeconfig" in cluster and any(entry.nodes.provider == "aks" for entry in entries):
         text = "pools need an AKS cluster: give kaito:cluster as {resourceGroup, name}, or set provider: existing"
         reader.add("kaito:nodes.provider", text)

@@ -31,6 +31,8 @@ PERFORMANCE_ANNOTATION = "kaito.sh/performance-mode"
 STACK_ANNOTATION = "pulumi.kaito.sh/stack"  # on our objects: which stack they belong to
 WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
 
+MAX_STATEFUL_NAME = 52  # its pods' label controller-revision-hash adds "-" and ten characters, and holds 63
+
 SERVER_PORT = 5000  # in the container
 HTTP_PORT = 80  # of the Service
 TORCH_PORT = 29500  # of the Service; what the quick start's Service shows beside 80
@@ -48,6 +50,11 @@ def object_labels(workspace: str) -> dict[str, str]:
         "app.kubernetes.io/managed-by": "pulumi",
         "app.kubernetes.io/part-of": "kaito",
     }
+
+
+def login_volume(secret: str) -> str:
+    """The volume with the registry login of a Secret, whose name may hold dots and be longer than a volume's."""
+    return f"login-{hashlib.sha256(secret.encode()).hexdigest()[:8]}"
 
 
 def device_plugin_labels(stack: str) -> dict[str, str]:

@@ -51,6 +51,7 @@ __all__ = [
     "plan",
 ]  # fmt: skip
 
+V1ALPHA1_INSTANCE_TYPE = "Standard_NC24ads_A100_v4"  # Source: KAITO's CRD of that version
 NODE_SECONDS = 900  # what a new GPU node may take to join: pool operation, driver, device plugin
 # KAITO 0.12: 15 minutes and 18 seconds a GiB of weights, between 30 minutes and 3 hours.
 LOAD_SECONDS, LOAD_SECONDS_PER_GIB, LOAD_MIN_SECONDS, LOAD_MAX_SECONDS = 900, 18, 1800, 10800
@@ -174,6 +175,8 @@ def _find_size(spec: Workspace, nodes: NodeOptions) -> tuple[VmSize | None, list
             text = f"{name} is set, but the nodes exist already and are chosen by labelSelector; remove instanceType"
             return None, [finding(spec, "error", "instance-type-on-existing-nodes", field, text)]
         return None, []
+    if not name and spec.api_version == "kaito.sh/v1alpha1":
+        name = V1ALPHA1_INSTANCE_TYPE
     if not name:
         text = "is missing, but nodes are to be made; name an Azure VM size such as Standard_NC24ads_A100_v4"
         return None, [finding(spec, "error", "instance-type-missing", field, text)]
@@ -189,8 +192,11 @@ def _find_size(spec: Workspace, nodes: NodeOptions) -> tuple[VmSize | None, list
 
 
 def _about_size(spec: Workspace, vm: VmSize) -> Iterable[Finding]:
-    """What speaks against buying this size."""
+    """How this size was come by, and what speaks against buying it."""
     field, instead = "resource.instanceType", " or ".join(vm.replacements)
+    if not spec.resource.instance_type:
+        text = f"is not given, so it is the default of {spec.api_version}: {vm.name}"
+        yield finding(spec, "info", "instance-type-defaulted", field, text)
     if vm.retired:
         text = f"the day on which Azure retires {vm.name} is {vm.retired}; use {instead} instead"
         yield finding(spec, "warning", "vm-size-retired", field, text)

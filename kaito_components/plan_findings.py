@@ -27,6 +27,7 @@ def findings_of(plan: Plan, hardware: Hardware, nodes: NodeOptions, image_regist
     yield from _about_tuning(plan, hardware)
     yield from _about_weights(plan)
     yield from _about_nodes(plan, nodes)
+    yield from _about_names(plan)
     yield from _about_exposure(plan, image_registry)
     yield from _without_effect(plan)
 
@@ -100,9 +101,6 @@ def _about_weights(plan: Plan) -> Iterator[Finding]:
     if len(given) > 1:
         text = f"the weights come from one place, but {' and '.join(given)} are given; keep one"
         yield finding(spec, "error", "weights-conflict", f"{part}.preset", text)
-    if len(named.image_pull_secrets) > 1:
-        text = "takes one Secret: a docker login can hold several registries"
-        yield finding(spec, "error", "one-pull-secret", f"{part}.preset.presetOptions.imagePullSecrets", text)
     if weights.kind == "huggingface" and preset.gated and not named.model_access_secret:
         text = (
             f"is missing: {preset.model} is gated on Hugging Face; accept its licence ({preset.license}) there, "
@@ -112,6 +110,15 @@ def _about_weights(plan: Plan) -> Iterator[Finding]:
     if weights.kind == "huggingface" and weights.revision is None:
         text = f"{weights.reference} is not pinned to a revision: its weights may change between two starts"
         yield finding(spec, "info", "revision-unpinned", f"{part}.preset.name", text)
+
+
+def _about_names(plan: Plan) -> Iterator[Finding]:
+    if plan.node_count > 1 and len(plan.name) > names.MAX_STATEFUL_NAME:
+        text = (
+            f"{plan.name!r} has {len(plan.name)} characters; on several nodes at most {names.MAX_STATEFUL_NAME} leave "
+            "room for what a StatefulSet adds in the labels of its pods; shorten it"
+        )
+        yield finding(plan.spec, "error", "name-too-long", "metadata.name", text)
 
 
 def _about_nodes(plan: Plan, nodes: NodeOptions) -> Iterator[Finding]:

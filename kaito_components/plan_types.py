@@ -155,3 +155,8 @@ class Plan:
     @property
     def namespace(self) -> str:
         return self.spec.namespace
+
+    @property
+    def instance_type(self) -> str:
+        """The VM size's name; empty for nodes that exist already."""
+        return self.vm.name if self.vm else ""

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -53,6 +54,15 @@ class WorkspaceArgs(WorkspaceSpecArgs):
     image_registry: NotRequired[str]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What stands in for the args of a Workspace whose plan was made together with others."""
+
+    plan: Plan
+    cluster: Cluster
+    after: Sequence[pulumi.Resource] = ()
+
+
 class Workspace(pulumi.ComponentResource):
     """GPU nodes, and a model served or tuned on them.
 
@@ -68,15 +78,12 @@ class Workspace(pulumi.ComponentResource):
     resources: pulumi.Output[Sequence[Mapping[str, str]]]
 
     def __init__(self, name: str, args: WorkspaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given: Mapping[str, Any] = args
-        planned = given.get("_plan") or _planned(name, given)  # from files, planned together with the others
-        _refuse_pools_elsewhere([planned], args["cluster"])
-        cluster = cluster_of(args["cluster"])
+        given = args if isinstance(args, Planned) else _planned(name, args)
         super().__init__("kaito:index:Workspace", name, {}, opts)
-        self._make(planned, cluster, given.get("_after", ()))
+        self._make(given.plan, given.cluster, given.after)
 
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
-        _report(planned, self)
+        _report(planned.findings, self)
         nodes = self._nodes(planned, cluster)
         manifests = workload_objects(planned)
         made = make_objects(manifests, cluster.provider, self, [*nodes, *beside])
@@ -131,7 +138,7 @@ class Workspace(pulumi.ComponentResource):
             node_selector=planned.node_selector,
             expected_nodes=planned.node_count,
             gpus_per_node=planned.gpus_per_node,
-            instance=planned.spec.resource.instance_type or "",
+            instance=planned.instance_type,
             until=planned.wait,
             timeout_seconds=planned.timeout_seconds,
             triggers=[_digest(manifests)],
@@ -145,15 +152,15 @@ def _digest(objects: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _report(planned: Plan, resource: pulumi.Resource) -> None:
-    """Warnings and infos as diagnostics of the Workspace."""
-    for finding in planned.findings:
+def _report(findings: Iterable[Finding], resource: pulumi.Resource | None = None) -> None:
+    """Warnings and infos as diagnostics of the Workspace, or of the stack."""
+    for finding in findings:
         say = pulumi.log.warn if finding.severity == "warning" else pulumi.log.info
         say(f"{finding.code}: {finding}", resource)
 
 
-def _planned(name: str, args: Mapping[str, Any]) -> Plan:
-    """The plan of a Workspace that is given by Python args."""
+def _planned(name: str, args: Mapping[str, Any]) -> Planned:
+    """A Workspace that is given by Python args."""
     from kaito_components.spec.reader import workspace_from_args
 
     reader = Reader(f"Workspace({name!r})")
@@ -165,8 +172,9 @@ def _planned(name: str, args: Mapping[str, Any]) -> Plan:
     try:
         spec = workspace_from_args(name, {key: value for key, value in args.items() if key in SPEC_KEYS})
         if not reader.problems:
-            bundle = Bundle(workspaces=(spec,))
-            return plan_bundle(bundle, [(nodes, wait)], args.get("image_registry"))[0]
+            plans = plan_bundle(Bundle(workspaces=(spec,)), [(nodes, wait)], args.get("image_registry"))
+            _refuse_pools_elsewhere(plans, args["cluster"])
+            return Planned(plans[0], cluster_of(args["cluster"]))
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
@@ -198,12 +206,10 @@ def plan_bundle(
 
 def make_workspaces(plans: Sequence[Plan], bundle: Bundle, cluster: Cluster) -> list[Workspace]:
     """Declares planned Workspaces, and the ConfigMaps and Secrets that stand beside them."""
+    _report(bundle.findings)
     beside = make_beside([*bundle.config_maps, *bundle.secrets], cluster.provider)
-    made = []
-    for one in plans:
-        args: Any = {"cluster": cluster, "_plan": one, "_after": beside}
-        made.append(Workspace(logical_name(one.namespace, one.name), args))
-    return made
+    planned: list[Any] = [Planned(one, cluster, beside) for one in plans]
+    return [Workspace(logical_name(one.plan.namespace, one.plan.name), one) for one in planned]
 
 
 def workspaces_from_files(

@@ -46,6 +46,8 @@ def plan(
         bundle = read_files(files)
     except InvalidWorkspace as bad:
         _leave_with(format, bad.findings)
+    for found in bundle.findings:
+        print(f"{found.severity}: {found}", file=sys.stderr)
     options = NodeOptions(provider=nodes.value, gpus_per_node=gpus_per_node)
     planned = [_plan(workspace, bundle, options, image_registry, region) for workspace in bundle.workspaces]
     if format is Format.json:

@@ -18,7 +18,7 @@ def _object(workspace: Workspace, plan: Plan | None, findings: tuple[Finding, ..
     known = {
         "name": workspace.name,
         "namespace": workspace.namespace,
-        "instanceType": workspace.resource.instance_type,
+        "instanceType": (plan.instance_type if plan else workspace.resource.instance_type) or None,
     }
     return {
         **known,

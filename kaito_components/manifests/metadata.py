@@ -20,7 +20,7 @@ def workload_metadata(plan: Plan) -> dict[str, Any]:
     """That of the Deployment, StatefulSet or Job: also what `kaito status` reads there."""
     described = metadata(plan, plan.name)
     described["annotations"] |= {
-        names.INSTANCE_TYPE_ANNOTATION: plan.spec.resource.instance_type or "",
+        names.INSTANCE_TYPE_ANNOTATION: plan.instance_type,
         names.NODE_COUNT_ANNOTATION: str(plan.node_count),
         names.MODE_ANNOTATION: "tuning" if plan.spec.tuning else "inference",
     }

@@ -130,12 +130,12 @@ def image_puller(name: str, image: str, target: str, volume: str, secrets: Seque
 def login_volumes(secrets: Sequence[str]) -> list[dict[str, Any]]:
     """The registry login of the first pull secret, as docker's config.json."""
     items = [{"key": ".dockerconfigjson", "path": "config.json"}]
-    return [{"name": f"login-{name}", "secret": {"secretName": name, "items": items}} for name in secrets[:1]]
+    return [{"name": names.login_volume(name), "secret": {"secretName": name, "items": items}} for name in secrets[:1]]
 
 
 def login_mounts(secrets: Sequence[str]) -> list[dict[str, Any]]:
     """Where the login of `login_volumes` is."""
-    return [{"name": f"login-{name}", "mountPath": LOGIN_PATH, "readOnly": True} for name in secrets[:1]]
+    return [{"name": names.login_volume(name), "mountPath": LOGIN_PATH, "readOnly": True} for name in secrets[:1]]
 
 
 def login_env(secrets: Sequence[str]) -> list[dict[str, Any]]:

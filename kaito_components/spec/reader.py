@@ -3,7 +3,8 @@
 Called by config (stack files), workspace (Python args) and `kaito plan`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,18 @@ from kaito_components.spec.document import Document
 from kaito_components.spec.from_args import workspace_from_args
 from kaito_components.spec.plain_values import from_values
 
-__all__ = ["read_documents", "read_files", "workspace_from_args"]
+__all__ = ["Inline", "read_documents", "read_files", "workspace_from_args"]
 
 
-def read_files(paths: Sequence[str | Path]) -> model.Bundle:
+@dataclass(frozen=True)
+class Inline:
+    """A document that is parsed already, and what stands for its file in messages."""
+
+    value: Any
+    place: str = ""
+
+
+def read_files(sources: Iterable[str | Path | Inline]) -> model.Bundle:
     """Reads the Workspaces of these files, and the ConfigMaps and Secrets beside them.
 
     Raises:
@@ -26,30 +35,36 @@ def read_files(paths: Sequence[str | Path]) -> model.Bundle:
     """
     found: list[Document] = []
     problems: list[Finding] = []
-    for path in paths:
-        text = _text(path, problems)
-        if text is not None:
-            read, bad = documents.parse(text, str(path))
-            found += read
-            problems += bad
-            if not read and not bad:
-                problems.append(Finding("error", "no-object", "", "holds no Kubernetes object", str(path)))
+    for source in sources:
+        read, bad = _inline(source) if isinstance(source, Inline) else _file(source)
+        found += read
+        problems += bad
     return bundle(found, problems)
 
 
 def read_documents(values: Iterable[Any], file: str = "") -> model.Bundle:
-    """The same for documents that are parsed already, such as those in a stack's configuration.
+    """The same for documents of one place that are parsed already.
 
     Raises:
         InvalidWorkspace: with every problem of every document.
     """
-    found: list[Document] = []
+    return read_files(Inline(value, file) for value in values)
+
+
+def _inline(source: Inline) -> tuple[list[Document], list[Finding]]:
+    document, problems = from_values(source.value, source.place)
+    return [document], problems
+
+
+def _file(path: str | Path) -> tuple[list[Document], list[Finding]]:
     problems: list[Finding] = []
-    for value in values:
-        document, bad = from_values(value, file)
-        found.append(document)
-        problems += bad
-    return bundle(found, problems)
+    text = _text(path, problems)
+    if text is None:
+        return [], problems
+    found, problems = documents.parse(text, str(path))
+    if not found and not problems:
+        problems = [Finding("error", "no-object", "", "holds no Kubernetes object", str(path))]
+    return found, problems
 
 
 def _text(path: str | Path, problems: list[Finding]) -> str | None:

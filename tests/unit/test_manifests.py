@@ -1,5 +1,6 @@
 """What the Kubernetes objects and the agent pool hold."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,12 @@ def pod(made: Plan) -> Any:
 
 def container(made: Plan) -> Any:
     return pod(made)["containers"][0]
+
+
+def login(made: Plan, one: dict[str, Any]) -> str:
+    """The Secret whose login a container finds in /mnt/login."""
+    (volume,) = [volume for volume in pod(made)["volumes"] if volume["name"] == mounts(one)["/mnt/login"]]
+    return str(volume["secret"]["secretName"])
 
 
 def mounts(one: Any) -> dict[str, str]:
@@ -174,7 +181,7 @@ def test_weights_from_an_image_are_fetched_with_the_users_login() -> None:
     (fetch,) = pod(made)["initContainers"]
     assert fetch["command"] == ["oras", "pull", "r.example.com/w:1", "-o", "/workspace/weights"]
     assert fetch["env"] == [{"name": "DOCKER_CONFIG", "value": "/mnt/login"}]
-    assert mounts(fetch) == {"/workspace/weights": "model-weights-volume", "/mnt/login": "login-login"}
+    assert mounts(fetch)["/workspace/weights"] == "model-weights-volume" and login(made, fetch) == "login"
 
 
 def test_adapters_come_from_images_and_volumes() -> None:
@@ -189,8 +196,16 @@ def test_adapters_come_from_images_and_volumes() -> None:
 
 def test_two_adapters_with_one_login_mount_it_once() -> None:
     adapters = tuple(Adapter(DataSource(name=n, image="i", image_pull_secrets=("s",))) for n in ("a", "b"))
-    names = [volume["name"] for volume in pod(planned(inference(adapters=adapters)))["volumes"]]
-    assert len(names) == len(set(names)) and "login-s" in names
+    made = planned(inference(adapters=adapters))
+    names = [volume["name"] for volume in pod(made)["volumes"]]
+    assert len(names) == len(set(names)) and {login(made, one) for one in pod(made)["initContainers"]} == {"s"}
+
+
+def test_a_login_may_have_any_name_that_a_secret_may_have() -> None:
+    secret = f"{'registry.example.com.' * 5}login"
+    made = planned(inference(preset_options={"image": "r.example.com/w:1", "image_pull_secrets": (secret,)}))
+    assert login(made, pod(made)["initContainers"][0]) == secret
+    assert all(re.fullmatch("[a-z0-9-]{1,63}", volume["name"]) for volume in pod(made)["volumes"])
 
 
 def test_a_template_stays_the_users_but_for_its_place() -> None:
@@ -220,7 +235,7 @@ def test_a_user_error_of_the_tuning_image_is_not_tried_again_and_an_eviction_cos
 def test_the_tuned_adapter_is_pushed_with_the_users_login() -> None:
     made = planned(tuning())
     one = container(made)
-    assert mounts(one)["/mnt/login"] == "login-push"
+    assert login(made, one) == "push"
     assert {"name": "DOCKER_CONFIG", "value": "/mnt/login"} in one["env"]
     assert pod(made)["imagePullSecrets"] == [{"name": "push"}]
 
@@ -236,7 +251,7 @@ def test_tuning_reads_and_writes_volumes() -> None:
 def test_data_from_an_image_is_unpacked_before_training() -> None:
     made = planned(tuning(input=DataSource(image="r.example.com/d:1", image_pull_secrets=("in",))))
     puller = pod(made)["initContainers"][-1]
-    assert puller["command"][-2:] == ["r.example.com/d:1", "/mnt/data"] and mounts(puller)["/mnt/login"] == "login-in"
+    assert puller["command"][-2:] == ["r.example.com/d:1", "/mnt/data"] and login(made, puller) == "in"
 
 
 def test_tuning_knows_which_modules_to_adapt() -> None:

@@ -48,6 +48,17 @@ def refusal(load: Load) -> Refusal:
     return refuse
 
 
+def config_map(name: str, data: dict[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def write(folder: Path, files: dict[str, Any]) -> list[str]:
+    """The paths of YAML files with these contents."""
+    for stem, value in files.items():
+        (folder / f"{stem}.yaml").write_text(yaml.safe_dump(value))
+    return [str(folder / f"{stem}.yaml") for stem in files]
+
+
 def test_files_become_workspaces_on_the_cluster(load: Load, mocked: Mocked) -> None:
     load(cluster=CLUSTER, workspaces=[WORKSPACE])
     assert mocked.one("kaito:index:Workspace").name == "workspace-phi-4-mini"
@@ -107,7 +118,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"workspaces": [7]}, "kaito:workspaces[0]: 7 must be a path, or an object"),
     ({"workspaces": [{"file": WORKSPACE, "inline": {}}]}, "must be a path, or an object"),
     ({"workspaces": [{"file": WORKSPACE, "wait": {"til": 1}}]}, "kaito:workspaces[0].wait.til: is not a key"),
-    ({"workspaces": [WORKSPACE, WORKSPACE]}, "Workspace default/workspace-phi-4-mini stands in more than one entry"),
+    ({"workspaces": [WORKSPACE, WORKSPACE]}, "workspace-phi-4-mini.yaml stands in another entry too"),
     ({"workspaces": ["/no/such/file.yaml"]}, "/no/such/file.yaml: cannot be read"),
 ]
 
@@ -119,6 +130,26 @@ def test_a_mistake_is_said_and_nothing_is_registered(
     whole = {"cluster": CLUSTER, "workspaces": [WORKSPACE], **values}
     assert words in refusal(**{key: value for key, value in whole.items() if value is not None})
     assert mocked.registered == []
+
+
+def test_a_config_map_in_another_file_of_the_stack_is_looked_into(refusal: Refusal, tmp_path: Path) -> None:
+    workspace = yaml.safe_load(Path(WORKSPACE).read_text())
+    workspace["inference"]["config"] = "settings"
+    settings = {"inference_config.yaml": "vllm: {max-model-len: plenty}"}
+    files = {"w": workspace, "c": config_map("settings", settings)}
+    said = refusal(cluster=CLUSTER, workspaces=write(tmp_path, files))
+    assert "w.yaml" in said and "max-model-len is 'plenty'" in said
+
+
+def test_what_is_to_be_said_of_objects_beside_workspaces_is_said(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", lambda text, resource=None: said.append(text))
+    exported = config_map("settings", {"a": "b"})
+    exported["metadata"]["uid"] = "5d0c"
+    load(cluster=CLUSTER, workspaces=[WORKSPACE, *write(tmp_path, {"c": exported})])
+    assert any("c.yaml" in text and "metadata.uid" in text for text in said)
 
 
 def test_mistakes_of_the_configuration_and_of_files_are_said_together(refusal: Refusal, tmp_path: Path) -> None:
