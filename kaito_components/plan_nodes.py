@@ -9,7 +9,6 @@ from kaito_components.skus import VmSize
 from kaito_components.spec.model import Workspace
 from kaito_components.units import GIB, gibibytes_up
 
-BESIDE_WEIGHTS_BYTES = 80 * GIB  # KAITO 0.12: disk = weights + 80 GiB, for the node's and the containers' images
 # AKS gives managed OS disks 128 GiB and up, by vCPUs; more than the least buys throughput, not room.
 # Source: learn.microsoft.com/azure/aks/concepts-storage, "Default OS disk sizing".
 LEAST_OS_DISK_BYTES = 128 * GIB
@@ -29,8 +28,8 @@ def disk_bytes(spec: Workspace, preset: Preset | None) -> int:
     """What must fit on a node's OS disk."""
     if preset is None:
         return LEAST_OS_DISK_BYTES
-    needed = BESIDE_WEIGHTS_BYTES + preset.weights_bytes
-    return max(needed, preset.tuning.disk_bytes) if spec.tuning and preset.tuning else needed
+    serving = preset.disk_bytes
+    return max(serving, preset.tuning.disk_bytes) if spec.tuning and preset.tuning else serving
 
 
 def labels_of(spec: Workspace) -> dict[str, str]:

@@ -136,6 +136,8 @@ def vllm_command(
         *_parsers(preset),
         *preset.vllm_arguments,
     ]
+    if not preset.cpu_cache or spread.data > 1 or spread.pipeline > 1:  # where KAITO turns LMCache off
+        serve.append("--kaito-kv-cache-cpu-memory-utilization=0")
     if spread.data > 1:
         serve.append(f"--data-parallel-size={spread.data}")
     if spread.pipeline > 1:
@@ -156,7 +158,7 @@ def _formats(spec: Workspace, preset: Preset) -> list[str]:
     return [
         f"--load-format={'runai_streamer' if local else preset.load_format}",
         f"--config-format={preset.load_format}",
-        f"--tokenizer-mode={preset.load_format}",
+        f"--tokenizer-mode={preset.tokenizer_mode}",
     ]
 
 

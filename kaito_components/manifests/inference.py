@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from kaito_components import names
-from kaito_components.manifests import pods
+from kaito_components.manifests import cuda_toolkit, pods
 from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import NODE_SECONDS, Plan
 from kaito_components.plan_runtime import adapter_path
@@ -59,7 +59,7 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         pull_secrets += [name for name in adapter.source.image_pull_secrets if name not in pull_secrets]
     weights_logins = pods.login_volumes(spec.preset.image_pull_secrets) if plan.weights.kind == "image" else []
     logins = {volume["name"]: volume for volume in [*weights_logins, *adapter_volumes]}
-    container = {
+    container: dict[str, Any] = {
         "name": "inference",
         "image": plan.image,
         "command": list(plan.command),
@@ -77,6 +77,10 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         **pods.placement(plan),
     }
     init = [*pods.weights_puller(plan, spec.preset.image_pull_secrets), *pullers]
+    if cuda_toolkit.needed(plan):
+        pod["volumes"].append(cuda_toolkit.volume())
+        container["volumeMounts"].append(cuda_toolkit.mount())
+        init.insert(0, cuda_toolkit.provisioner(plan))
     if init:
         pod["initContainers"] = init
     if pull_secrets:
@@ -109,6 +113,10 @@ def _environment(plan: Plan) -> list[dict[str, Any]]:
     environment = pods.model_env(plan, plan.spec.inference.preset.model_access_secret)
     if plan.runtime == "vllm":
         environment.append({"name": "VLLM_USE_FLASHINFER_SAMPLER", "value": "0"})
+        deep_gemm = plan.preset is not None and plan.preset.deep_gemm
+        environment.append({"name": "VLLM_USE_DEEP_GEMM", "value": str(int(deep_gemm))})
+    if cuda_toolkit.needed(plan):
+        environment.append({"name": "CUDA_HOME", "value": cuda_toolkit.HOME})
     if plan.node_count > 1:
         field = {"fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}}
         environment.append({"name": "POD_INDEX", "valueFrom": field})

@@ -1,0 +1,9 @@
+"""Presets: the models that are known by name, one YAML each in the repository's `presets/`.
+
+`lookup` finds one by name, `schema` checks its file, `model` is what comes out. Called by plan and the command.
+"""
+
+from kaito_components.presets.lookup import load_preset, preset_names, tunable_presets
+from kaito_components.presets.model import Preset, TuningPreset
+
+__all__ = ["Preset", "TuningPreset", "load_preset", "preset_names", "tunable_presets"]

@@ -1,0 +1,81 @@
+"""Finds a preset by name, alias or Hugging Face id; a file is read and checked when it is asked for.
+
+In a checkout the folder lies beside the package; a wheel carries it inside, as `model_presets`. Called by plan and
+the command.
+"""
+
+import difflib
+import re
+from functools import cache
+from pathlib import Path
+
+from kaito_components.errors import KaitoError
+from kaito_components.presets.model import Preset
+
+_PACKAGE = Path(__file__).parents[1]
+_NAMED = re.compile(r"^(?:model: (\S+)|aliases: \[(.*)\])$", re.MULTILINE)  # one line each, a test holds it
+
+
+def preset_names() -> list[str]:
+    """The names of all presets, sorted."""
+    return sorted(path.stem for path in shipped_folder().glob("*.yaml"))
+
+
+@cache
+def load_preset(name: str) -> Preset:
+    """The preset of that name or alias, or of that Hugging Face id; upper and lower case are the same, as for KAITO.
+
+    Raises:
+        KaitoError: there is none; the message names the nearest.
+    """
+    wanted = name.lower()
+    path = file_of(wanted, shipped_folder())
+    if path:
+        return read_file(path)
+    near = difflib.get_close_matches(wanted.rsplit("/", 1)[-1], preset_names(), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise KaitoError(f"there is no preset {name!r}; {hint}`kaito models` lists them")
+
+
+def file_of(name: str, folder: Path) -> Path | None:
+    """The file in that folder whose stem, alias or Hugging Face id is `name`, in lower case."""
+    path = folder / f"{name}.yaml"
+    if "/" not in name and path.is_file():
+        return path
+    return _other_names(folder).get(name)
+
+
+@cache
+def tunable_presets() -> list[str]:
+    """The names of the presets that can be tuned."""
+    texts = {name: (shipped_folder() / f"{name}.yaml").read_text() for name in preset_names()}
+    return [name for name, text in texts.items() if re.search("^tuning:", text, re.MULTILINE)]
+
+
+def shipped_folder() -> Path:
+    """Where the presets of this package are."""
+    inside = _PACKAGE / "model_presets"
+    return inside if inside.is_dir() else _PACKAGE.parent / "presets"
+
+
+@cache
+def read_file(path: Path) -> Preset:
+    """The preset in that file.
+
+    Raises:
+        KaitoError: the file is not a preset; the message says file and fields.
+    """
+    from kaito_components.presets.schema import parse  # pydantic and YAML, not wanted at import
+
+    return parse(path)
+
+
+@cache
+def _other_names(folder: Path) -> dict[str, Path]:
+    """Aliases and Hugging Face ids -> file. Looks for two lines; to parse each file would take a hundred times as long."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for model, aliases in _NAMED.findall(path.read_text()):
+            for name in (model, *aliases.split(",")):
+                found.setdefault(name.strip().lower(), path)
+    return found

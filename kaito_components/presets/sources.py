@@ -1,0 +1,21 @@
+"""What the short names of sources in the presets' files mean. Read by schema, `kaito models NAME` and the docs."""
+
+_KAITO = "KAITO 0.12 presets/workspace"
+
+SOURCES = {
+    "kaito-catalogue": f"{_KAITO}/models/model_catalog.yaml: numbers of the model's config.json, sizes of its files",
+    "kaito-generator": f"{_KAITO}/generator/generator.go: what KAITO derives from the architecture and the name",
+    "kaito-overrides": f"{_KAITO}/generator/model_catalog.go: what KAITO sets for single models",
+    "kaito-switches": "KAITO 0.12 pkg/model/interface.go: switches by architecture",
+    "kaito-supported": f"{_KAITO}/models/supported_models.yaml",
+    "kaito-transformers": f"{_KAITO}/models/transformer_runtime_inference_parameters.go",
+    "kaito-tuning": f"{_KAITO}/models/transformer_runtime_tuning_parameters.go",
+    "kaito-tuning-docs": "KAITO 0.12 website/docs/tuning.md",
+    "licenses": "kaito_components/data/licenses.csv",
+    "model-card": "the model's page on Hugging Face",
+    "model-config": "the model's config.json on Hugging Face, at this revision",
+    "model-files": "the model's weight files on Hugging Face, at this revision",
+    "half-of-weights": "computed: two bytes a number, from the weights as rounded by the catalogue",
+    "model-name": "the model's own name, which rounds",
+    "transformers-layers": "names of the linear layers in transformers' modeling file of this architecture",
+}
