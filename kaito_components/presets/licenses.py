@@ -1,4 +1,4 @@
-"""What licences of weights allow, from `data/licenses.csv`. Read once, on first use; called by findings and `models`."""
+"""What licences of weights allow, from `data/licenses.csv`. Read on first use; called by findings and `models`."""
 
 import csv
 from dataclasses import dataclass
@@ -36,6 +36,4 @@ def _table() -> dict[str, License]:
 
 def _license(row: dict[str, str]) -> License:
     known = {"true": True, "false": False, "": None}
-    return License(
-        row["license"], known[row["redistributable"]], known[row["commercial"]], row["terms"], row["source"]
-    )
+    return License(row["license"], known[row["redistributable"]], known[row["commercial"]], row["terms"], row["source"])

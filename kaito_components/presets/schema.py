@@ -54,7 +54,9 @@ class PresetFile(_Strict):
     dtype: Literal["bfloat16", "float16", "float32", "auto"] = Field(
         description="what it computes in; `auto`: as its quantization wants it"
     )
-    quantization: Text | None = Field(None, description="method by which the weights are packed: fp8, awq, gptq, mxfp4 …")
+    quantization: Text | None = Field(
+        None, description="method by which the weights are packed: fp8, awq, gptq, mxfp4 …"
+    )
     quantization_bits: Count | None = Field(None, description="bits a packed weight has")
     context_length: Count = Field(description="tokens the model can attend to")
     architectures: list[Text] = Field(min_length=1, description="class names as in config.json")

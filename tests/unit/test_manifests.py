@@ -112,6 +112,24 @@ def test_without_gpus_memory_for_the_weights_is_asked_for() -> None:
     }
 
 
+def environment(made: Plan) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container(made)["env"] if "value" in one}
+
+
+def test_a_model_whose_kernels_are_compiled_finds_the_compiler_on_its_node() -> None:
+    made = planned(inference("Standard_ND96isr_H200_v5", "deepseek-v3.2"))
+    fetch, home = pod(made)["initContainers"][0], "/opt/kaito/cuda/129"
+    assert fetch["command"] == ["flock", home, "/workspace/cuda-provision.sh", home] and mounts(fetch)[home]
+    assert mounts(container(made))[home] == mounts(fetch)[home]
+    assert environment(made)["CUDA_HOME"] == home and environment(made)["VLLM_USE_DEEP_GEMM"] == "1"
+
+
+def test_other_models_are_served_without_deep_gemm_and_without_a_compiler() -> None:
+    made = planned(inference())
+    assert environment(made)["VLLM_USE_DEEP_GEMM"] == "0" and "CUDA_HOME" not in environment(made)
+    assert "initContainers" not in pod(made)
+
+
 def test_the_startup_probe_waits_as_long_as_kaitos() -> None:
     one = container(planned(inference()))
     assert one["startupProbe"]["periodSeconds"] * one["startupProbe"]["failureThreshold"] == 1800

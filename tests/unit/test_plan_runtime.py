@@ -89,3 +89,17 @@ def test_the_tuning_image_gets_data_method_and_destination() -> None:
 def test_data_on_a_volume_is_read_where_it_is_mounted() -> None:
     made = planned(tuning(A100, input=DataSource(volume_source={"persistentVolumeClaim": {"claimName": "d"}})))
     assert made.command[made.command.index("--data") + 1] == "/mnt/data"
+
+
+def test_deepseek_has_its_own_tokenizer_mode_and_no_cache_in_the_nodes_memory() -> None:
+    """KAITO 0.12: deepseek_v4, --kv-cache-dtype of the preset, LMCache off for the architecture."""
+    command = planned(inference("Standard_ND96isr_H200_v5", "deepseek-v4-flash-0731")).command
+    for flag in ("--tokenizer-mode=deepseek_v4", "--kv-cache-dtype=fp8", "--kaito-kv-cache-cpu-memory-utilization=0"):
+        assert flag in command
+
+
+@pytest.mark.parametrize(
+    ("size", "preset", "off"), [(A100, "phi-4", False), ("Standard_NC96ads_A100_v4", "phi-4", True)]
+)
+def test_several_copies_of_a_model_keep_no_cache_in_the_nodes_memory(size: str, preset: str, off: bool) -> None:
+    assert ("--kaito-kv-cache-cpu-memory-utilization=0" in planned(inference(size, preset)).command) is off

@@ -70,7 +70,10 @@ def test_a_tunable_presets_layers_add_up_to_its_parameters(name: str) -> None:
     attention = 2 * one.hidden_size * one.head_size * (one.heads + one.kv_heads)
     linear = one.layers * (attention + 3 * one.hidden_size * one.intermediate_size)
     embedding = one.vocabulary_size * one.hidden_size
-    assert one.parameters in (pytest.approx(linear + embedding, rel=0.002), pytest.approx(linear + 2 * embedding, rel=0.002))
+    assert one.parameters in (
+        pytest.approx(linear + embedding, rel=0.002),
+        pytest.approx(linear + 2 * embedding, rel=0.002),
+    )
 
 
 def test_tunable_are_kaitos_ten_and_our_own() -> None:
@@ -126,7 +129,9 @@ WRONG = {
     "layers has no source": GOOD.replace("layers, ", ""),
     "layers has two sources": GOOD + "  a page of its own: [layers]\n",
     "reasoning_parser has a source, but no value": GOOD + "  a page of its own: [reasoning_parser]\n",
-    "hearsay is not a known source": GOOD.replace("half-of-weights", "hearsay").replace("computed from config.json", "hearsay"),
+    "hearsay is not a known source": GOOD.replace("half-of-weights", "hearsay").replace(
+        "computed from config.json", "hearsay"
+    ),
     "is no multiple of kv_heads": GOOD.replace("kv_heads: 8", "kv_heads: 7"),
     "vocabulary_size is needed to tune": GOOD.replace("vocabulary_size: 200064\n", ""),
     "window_layers and window_tokens go together": GOOD.replace("sources:", "window_layers: 2\nsources:"),
