@@ -65,8 +65,8 @@ def terms(preset: Preset, training: Training) -> tuple[Term, ...]:
 
 
 def _layers(preset: Preset) -> _Layers:
-    hidden, queries = preset.hidden_size, preset.heads * preset.head_size
-    values = preset.kv_heads * preset.head_size
+    hidden, queries = preset.hidden_size, preset.heads * _head_size(preset)
+    values = preset.kv_heads * _head_size(preset)
     vocabulary = preset.vocabulary_size or COMMON_VOCABULARY
     wide = preset.intermediate_size or _width(preset, vocabulary)
     linear = {
@@ -84,20 +84,31 @@ def _layers(preset: Preset) -> _Layers:
     return _Layers(preset.layers, hidden, queries, linear, wide, vocabulary, is_known)
 
 
+def _parameters(preset: Preset) -> int:
+    """Its numbers; where no source tells (a preset that cannot be tuned), as many as its files hold in 16 bits."""
+    return preset.parameters or preset.weights_bytes // 2
+
+
+def _head_size(preset: Preset) -> int:
+    """Width of a head; where no source tells (a preset that cannot be tuned), an equal share of the layer."""
+    return preset.head_size or preset.hidden_size // preset.heads
+
+
 def _width(preset: Preset, vocabulary: int) -> int:
     """The feed-forward width that makes up the parameters, with a gate as nearly all models have it."""
-    attention = 2 * preset.hidden_size * preset.head_size * (preset.heads + preset.kv_heads)
-    rest = (preset.parameters - 2 * vocabulary * preset.hidden_size) / preset.layers - attention
+    attention = 2 * preset.hidden_size * _head_size(preset) * (preset.heads + preset.kv_heads)
+    rest = (_parameters(preset) - 2 * vocabulary * preset.hidden_size) / preset.layers - attention
     return max(preset.hidden_size, int(rest / (3 * preset.hidden_size)))
 
 
 def _weights(preset: Preset, layers: _Layers, training: Training) -> Term:
     """Embeddings, norms and the output layer are never quantized, and peft prepares them in 32 bits."""
-    bits, linear = training.weight_bits, min(layers.linear_parameters, preset.parameters)
+    bits, parameters = training.weight_bits, _parameters(preset)
+    linear = min(layers.linear_parameters, parameters)
     if bits >= 16:
-        loaded = preset.parameters * bits // 8
+        loaded = parameters * bits // 8
         return Term("weights", loaded, loaded, int(1.02 * loaded), f"parameters in {bits} bits; KAITO 0.12: 2 % more")
-    rest = preset.parameters - linear
+    rest = parameters - linear
     if bits == 8:
         likely, high, source = linear + 4 * rest, linear + 4 * rest, "bitsandbytes: a byte a number"
         return Term("weights", likely, linear + 2 * rest, int(1.02 * high), source)
