@@ -103,12 +103,11 @@ def plan(
     context, of_context = _context(spec, config.data if config else {})
     runtime, dtype = choose_runtime(spec, preset, hardware), choose_dtype(preset, hardware)
     weights, disk = choose_weights(spec, preset), disk_bytes(spec, preset)
-    fitted = fit(spec, preset, vm, hardware, runtime, dtype, context)
-    pool = pool_of(spec, vm, fitted.node_count, disk, nodes) if vm and nodes.provider == "aks" else None
     region = region_name(region) if region else None
+    fitted = fit(spec, preset, vm, hardware, runtime, dtype, context, config, region)
+    pool = pool_of(spec, vm, fitted.node_count, disk, nodes) if vm and nodes.provider == "aks" else None
     cost = cost_of(pool, region, price)
     until = wait.until or ("started" if spec.tuning else "ready")
-    misfits = [fitted.misfit] if fitted.misfit else []
     decided = Plan(
         spec=spec,
         preset=preset,
@@ -125,6 +124,7 @@ def plan(
         command=_command(spec, preset, vm, weights, dtype, fitted.spread, runtime),
         weights=weights,
         memory=fitted.memory,
+        room=fitted.room,
         disk_bytes=disk,
         node_selector=node_selector(spec, pool),
         pool=pool,
@@ -134,7 +134,13 @@ def plan(
         region=region,
         cost=cost,
         config_map=config,
-        findings=(*spec.findings, *facts.findings, *of_context, *misfits, *about_cost(spec, pool, region, cost)),
+        findings=(
+            *spec.findings,
+            *facts.findings,
+            *of_context,
+            *fitted.findings,
+            *about_cost(spec, pool, region, cost),
+        ),
     )
     more = findings_of(decided, hardware, nodes, image_registry)
     findings = tuple(sorted({*decided.findings, *more}, key=_by_weight))

@@ -1,30 +1,18 @@
 """Whether a model fits its nodes, and how it is spread over them. Called by plan."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
-from kaito_components import names, sizing
-from kaito_components.errors import Finding
-from kaito_components.plan_types import Hardware, Memory, Runtime
+from kaito_components import sizing
+from kaito_components.estimates import Term, exact, total
+from kaito_components.plan_room import Fit, describe, misfit, place_bytes, way_out
+from kaito_components.plan_runtime import DEFAULT_MEMORY_SHARE, MEMORY_SHARES
+from kaito_components.plan_tuning import fit_tuning
+from kaito_components.plan_types import Hardware, Memory, Room, Runtime
 from kaito_components.presets import Preset
 from kaito_components.sizing import Parallelism
 from kaito_components.skus import VmSize, cpu_sizes, gpu_sizes
-from kaito_components.spec.model import Workspace
+from kaito_components.spec.model import ConfigMap, Workspace
 from kaito_components.units import gib
 
-SIZES_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Nodes, parallelism and memory; `misfit` is the error or, where checks are bypassed, the warning."""
-
-    node_count: int
-    spread: Parallelism
-    max_model_len: int | Literal["auto"]
-    memory: Memory | None = None
-    misfit: Finding | None = None
+ESTIMATOR = "KAITO 0.12 estimator.go"
 
 
 def fit(
@@ -35,17 +23,19 @@ def fit(
     runtime: Runtime,
     dtype: str,
     context: int | None,
+    config: ConfigMap | None = None,
+    region: str | None = None,
 ) -> Fit:
-    """Sizes a Workspace. `context` is the user's max-model-len."""
+    """Sizes a Workspace. `context` is the user's max-model-len; with a region, ways out come cheapest first."""
     if preset is None:
         return Fit(spec.resource.count, Parallelism(), "auto")
     if vm is None:
         return _on_unknown_nodes(spec, preset, hardware, runtime, context)
     if spec.tuning:
-        return _tuning(spec, preset, vm, spec.tuning.method)
+        return fit_tuning(spec, preset, vm, dtype, config, region)
     if runtime == "vllm" and vm.gpus:
-        return _vllm(spec, preset, vm, context)
-    return _transformers(spec, preset, vm, dtype)
+        return _vllm(spec, preset, vm, context, region)
+    return _transformers(spec, preset, vm, dtype, region)
 
 
 def _on_unknown_nodes(
@@ -58,72 +48,89 @@ def _on_unknown_nodes(
     return Fit(count, Parallelism(), preset.context_length)
 
 
-def _vllm(spec: Workspace, preset: Preset, vm: VmSize, context: int | None) -> Fit:
+def _vllm(spec: Workspace, preset: Preset, vm: VmSize, context: int | None, region: str | None) -> Fit:
     tokens, per_token = context or sizing.DEFAULT_CONTEXT_TOKENS, preset.kv_bytes_per_token
-    usable = sizing.usable_bytes_per_gpu(vm, per_token, tokens)
-    memory = _memory(preset, vm, preset.weights_bytes, usable)
+    usable = max(0, sizing.usable_bytes_per_gpu(vm, per_token, tokens))
     nodes = sizing.vllm_nodes(preset.weights_bytes, per_token, vm, tokens)
     if nodes is not None:
-        return Fit(nodes, sizing.vllm_parallelism(preset.weights_bytes, vm, nodes), context or "auto", memory)
+        spread = sizing.vllm_parallelism(preset.weights_bytes, vm, nodes)
+        memory = _memory(preset, vm, preset.weights_bytes, usable, _vllm_terms(preset, vm, spread))
+        room = _vllm_room(preset, spread, memory, context)
+        return Fit(nodes, spread, context or "auto", memory, room)
+    spread = Parallelism(tensor=vm.gpus)
+    memory = _memory(preset, vm, preset.weights_bytes, usable, _vllm_terms(preset, vm, spread))
     roomy = [size for size in gpu_sizes() if sizing.vllm_nodes(preset.weights_bytes, per_token, size, tokens) == 1]
     text = (
         f"{preset.name} with {tokens} tokens of context ({gib(tokens * per_token)} of keys and values) leaves no room "
-        f"for weights on {_room(vm)}; {_choose(roomy)}, or a smaller max-model-len"
+        f"for weights on {describe(vm)}; {way_out(roomy, region)}, or a smaller max-model-len"
     )
-    return Fit(1, Parallelism(tensor=vm.gpus), context or "auto", memory, _misfit(spec, text))
+    return Fit(1, spread, context or "auto", memory, findings=(misfit(spec, text),))
 
 
-def _transformers(spec: Workspace, preset: Preset, vm: VmSize, dtype: str) -> Fit:
+def _vllm_terms(preset: Preset, vm: VmSize, spread: Parallelism) -> tuple[Term, ...]:
+    """One GPU: its part of the weights, and what is no room for keys and values."""
+    share = MEMORY_SHARES.get(vm.gpu_model, DEFAULT_MEMORY_SHARE)
+    weights = preset.weights_bytes / (spread.tensor * spread.pipeline)
+    given = share * vm.gpu_memory_bytes
+    loose = max(0.0, given - sizing.RUNTIME_BYTES) * (1 - 1 / sizing.FRAGMENTATION)
+    return (
+        Term("weights", int(weights), int(weights), int(weights * sizing.WEIGHTS_MARGIN), f"files; {ESTIMATOR}: + 2 %"),
+        exact("runtime", sizing.RUNTIME_BYTES, f"{ESTIMATOR}: CUDA context, activations"),
+        exact("fragmentation", loose, f"{ESTIMATOR}: 5 %"),
+        exact("kept free", vm.gpu_memory_bytes - given, f"--gpu-memory-utilization={share:g}"),
+    )
+
+
+def _vllm_room(preset: Preset, spread: Parallelism, memory: Memory, context: int | None) -> Room | None:
+    per_gpu = sizing.vllm_cache_bytes_per_gpu(
+        preset.kv_bytes_per_token, spread, preset.kv_heads, is_latent=preset.kv_lora_rank is not None
+    )
+    tokens = int(max(0, memory.free) / per_gpu)  # of one copy
+    longest = min(context or preset.context_length, tokens)
+    return Room(longest, spread.data * (tokens // longest), spread.data * tokens) if longest else None
+
+
+def _transformers(spec: Workspace, preset: Preset, vm: VmSize, dtype: str, region: str | None) -> Fit:
     loaded = sizing.loaded_bytes(preset.weights_bytes, dtype)
     per_token = sizing.loaded_bytes(preset.kv_bytes_per_token, dtype)
-    context = min(preset.context_length, sizing.context_beside(loaded, per_token, vm))
-    memory = _memory(preset, vm, loaded)
+    tokens = sizing.context_beside(loaded, per_token, vm)
+    context = min(preset.context_length, tokens)
+    usable = sizing.usable_bytes_on_node(vm) // max(1, vm.gpus)
+    memory = _memory(preset, vm, loaded, usable, _transformers_terms(vm, loaded))
     if sizing.fits_node(loaded, vm):
-        return Fit(spec.resource.count, Parallelism(), context, memory)
+        room = Room(context, tokens // context, tokens) if context else None
+        return Fit(spec.resource.count, Parallelism(), context, memory, room)
     sizes = gpu_sizes() if vm.gpus else [*cpu_sizes(), *gpu_sizes()]
     roomy = [size for size in sizes if sizing.fits_node(loaded, size)]
     text = (
         f"{preset.name} ({gib(loaded)} of weights in {dtype}) does not fit one {vm.name} "
         f"({gib(sizing.usable_bytes_on_node(vm))} usable), and the transformers runtime uses one node; "
-        f"{_choose(roomy)}{_or_vllm(preset, vm)}"
+        f"{way_out(roomy, region)}{_or_vllm(preset, vm)}"
     )
-    return Fit(1, Parallelism(), context, memory, _misfit(spec, text))
+    return Fit(1, Parallelism(), context, memory, findings=(misfit(spec, text),))
 
 
-def _tuning(spec: Workspace, preset: Preset, vm: VmSize, method: str) -> Fit:
-    loaded = sizing.tuning_bytes(preset.weights_bytes, method)
-    memory = _memory(preset, vm, loaded)
-    if sizing.fits_node(loaded, vm):
-        return Fit(1, Parallelism(), preset.context_length, memory)
-    roomy = [size for size in gpu_sizes() if sizing.fits_node(loaded, size)]
-    text = (
-        f"{preset.name} ({gib(loaded)} of weights for {method}) does not fit one {vm.name} "
-        f"({gib(sizing.usable_bytes_on_node(vm))} usable), and tuning uses one node; {_choose(roomy)}"
-        f"{', or method qlora' if method == 'lora' else ''}"
-    )
-    return Fit(1, Parallelism(), preset.context_length, memory, _misfit(spec, text))
-
-
-def _memory(preset: Preset, vm: VmSize, loaded: int, usable_per_gpu: int | None = None) -> Memory | None:
+def _transformers_terms(vm: VmSize, loaded: int) -> tuple[Term, ...]:
+    """One GPU of those that the weights are spread over, or a node without one."""
+    weights = loaded / max(1, vm.gpus)
+    parts = [Term("weights", int(weights), int(weights), int(weights * sizing.WEIGHTS_MARGIN), "files, in this dtype")]
     if not vm.gpus:
-        return None
-    usable = sizing.usable_bytes_on_node(vm) // vm.gpus if usable_per_gpu is None else max(0, usable_per_gpu)
+        half = vm.memory_bytes - sizing.usable_bytes_on_node(vm)
+        return (*parts, exact("kept free", half, "half: the node, the program, activations"))
+    kept = (1 - sizing.MEMORY_SHARE) * vm.gpu_memory_bytes
+    parts.append(exact("runtime", sizing.RUNTIME_BYTES, f"{ESTIMATOR}: CUDA context, activations"))
+    return (*parts, exact("kept free", kept, f"as for vLLM: {1 - sizing.MEMORY_SHARE:.0%} for activations and pieces"))
+
+
+def _memory(preset: Preset, vm: VmSize, loaded: int, usable: int, terms: tuple[Term, ...]) -> Memory:
     return Memory(
         weights=loaded,
         kv_cache_per_token=preset.kv_bytes_per_token,
-        overhead=int(sizing.RUNTIME_BYTES) * vm.gpus,
+        overhead=(total(terms).likely - terms[0].likely) * max(1, vm.gpus),
         usable_per_gpu=usable,
-        gpu=vm.gpu_memory_bytes,
+        gpu=place_bytes(vm),
+        terms=terms,
     )
-
-
-def _room(vm: VmSize) -> str:
-    return f"{vm.name} ({vm.gpus} x {gib(vm.gpu_memory_bytes)} GPU memory)"
-
-
-def _choose(sizes: Sequence[VmSize]) -> str:
-    shown = ", ".join(size.name for size in sizes[:SIZES_SHOWN])
-    return f"choose {shown}" if shown else "choose a smaller model"
 
 
 def _or_vllm(preset: Preset, vm: VmSize) -> str:
@@ -132,9 +139,3 @@ def _or_vllm(preset: Preset, vm: VmSize) -> str:
         return ""
     nodes = sizing.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm, sizing.DEFAULT_CONTEXT_TOKENS)
     return f", or the vllm runtime ({nodes} nodes)" if nodes else ""
-
-
-def _misfit(spec: Workspace, text: str) -> Finding:
-    bypassed = names.BYPASS_ANNOTATION in spec.annotations
-    field = "resource.instanceType"
-    return Finding("warning" if bypassed else "error", "does-not-fit", field, text, spec.file, spec.lines.get(field))

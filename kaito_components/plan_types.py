@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kaito_components.errors import Finding
+from kaito_components.estimates import Term, total
 from kaito_components.presets import Preset
 from kaito_components.skus import VmSize
 from kaito_components.spec.model import ConfigMap, Workspace
@@ -85,9 +86,10 @@ class ExistingPool:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on GPUs. `weights` as they are loaded; `overhead`: the runtime's reserve on all GPUs of a node.
+    """Bytes. `weights` as they are loaded; `overhead`: all else but keys and values, on all GPUs of a node.
 
-    `usable_per_gpu` is what the reserve leaves for weights, and for cache where the runtime does not count it.
+    `usable_per_gpu` is what is left of one GPU for weights, and for cache where the runtime does not count it.
+    `terms` add up what one GPU holds. On a node without GPUs its memory stands in the place of a GPU's.
     """
 
     weights: int
@@ -95,6 +97,21 @@ class Memory:
     overhead: int
     usable_per_gpu: int
     gpu: int
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def free(self) -> int:
+        """What is left of one GPU; less than 0: it does not fit."""
+        return self.gpu - total(self.terms).likely
+
+
+@dataclass(frozen=True)
+class Room:
+    """Room for context. `context_tokens`: how long one request can be; `requests`: how many of that length at once."""
+
+    context_tokens: int
+    requests: int
+    tokens: int  # of all requests together
 
 
 @dataclass(frozen=True)
@@ -135,13 +152,14 @@ class Plan:
     image: str
     command: tuple[str, ...]
     weights: Weights
-    memory: Memory | None  # None: a template, or a size without GPUs
+    memory: Memory | None  # None: a template, or nodes that exist already
     disk_bytes: int
     node_selector: Mapping[str, str]  # what a node must carry, besides capacity
     pool: Pool | None  # None: the nodes exist already
     wait: Until
     timeout_seconds: int
     startup_seconds: int  # how long a container may take to load before its probe gives up
+    room: Room | None = None  # inference where it fits
     region: str | None = None
     cost: Cost | None = None  # None: not known, or nodes that exist already
     config_map: ConfigMap | None = None  # the one named by `config`, when it stands beside the Workspace

@@ -54,13 +54,25 @@ def loaded_bytes(weights_bytes: int, dtype: str) -> int:
     return 2 * weights_bytes if dtype == "float32" else weights_bytes
 
 
-def tuning_bytes(weights_bytes: int, method: str) -> int:
-    """Weights in memory while tuning, without adapter, gradients and activations: a lower bound.
+def kv_bytes_per_token(
+    attention_layers: int, kv_heads: int, head_size: int, latent_size: int | None = None, value_bytes: int = 2
+) -> int:
+    """Keys and values of one token in all layers with attention; a hybrid model's other layers keep none.
 
-    qlora loads linear layers in 4 of 16 bits and leaves embeddings and norms as they are: about 35 % for models
-    whose embeddings are 10 to 15 % of them (phi-3-mini 5 %, phi-4-mini 16 %).
+    `latent_size` is multi-head latent attention's kv_lora_rank + qk_rope_head_dim: one vector for all heads.
+    Source: KAITO 0.12 presets/workspace/generator/generator.go, which counts all layers of hybrid models.
     """
-    return int(0.35 * weights_bytes) if method == "qlora" else weights_bytes
+    return attention_layers * value_bytes * (latent_size or 2 * kv_heads * head_size)
+
+
+def vllm_cache_bytes_per_gpu(bytes_per_token: int, spread: Parallelism, kv_heads: int, is_latent: bool) -> float:
+    """What one token takes on one GPU: layers are split over nodes, heads over GPUs, and a head is never split.
+
+    Source: vLLM's parallel attention layers replicate key-value heads where there are fewer than GPUs, and the latent
+    vector always.
+    """
+    parts = 1 if is_latent else min(spread.tensor, kv_heads)
+    return bytes_per_token / spread.pipeline / parts
 
 
 def usable_bytes_on_node(vm: VmSize) -> int:
@@ -74,7 +86,7 @@ def usable_bytes_on_node(vm: VmSize) -> int:
 
 
 def fits_node(bytes_to_load: int, vm: VmSize) -> bool:
-    """Whether one node holds the weights, as the transformers runtime and tuning need it."""
+    """Whether one node holds the weights, as the transformers runtime needs it."""
     return bytes_to_load * WEIGHTS_MARGIN <= usable_bytes_on_node(vm)
 
 

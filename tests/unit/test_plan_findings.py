@@ -30,6 +30,7 @@ PHI_3 = "phi-3-mini-128k-instruct"
 VLLM = {"kaito.sh/runtime": "vllm"}
 ADAPTER = Adapter(DataSource(name="a", image="r.example.com/a:1"), 0.5)
 LONG = config("vllm: {max-model-len: 600000}")
+TIGHT = config("training_config: {TrainingArguments: {max_length: 8192}}", "training_config.yaml")
 
 REFUSED: list[tuple[str, Workspace, NodeOptions]] = [
     ("unknown-preset", inference(preset="phi-4-mini"), NodeOptions()),
@@ -42,6 +43,7 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("error", "does-not-fit", inference(A100, PHI_3, config="c"), {"bundle": LONG}),
     ("error", "does-not-fit", tuning("Standard_D2s_v5", method="lora"), {}),
     ("warning", "does-not-fit", inference("Standard_D2s_v5", annotations={"kaito.sh/bypass-resource-checks": ""}), {}),
+    ("warning", "tight-fit", tuning(T4, method="lora", config="c"), {"bundle": TIGHT}),
     ("error", "gpu-without-cuda", inference(AMD), {}),
     ("error", "runtime-needs-newer-gpu", inference(T4, annotations=VLLM), {}),
     ("error", "runtime-needs-newer-gpu", inference(CPU, "smollm2-135m-instruct", annotations=VLLM), {}),

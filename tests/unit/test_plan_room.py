@@ -1,0 +1,101 @@
+"""Room for context, and for tuning: what is counted, and what is said when there is too little."""
+
+import pytest
+
+from kaito_components import sizing
+from kaito_components.estimates import total
+from kaito_components.plan_room import cheapest
+from kaito_components.prices import price_of
+from kaito_components.sizing import Parallelism
+from kaito_components.skus import gpu_sizes
+from kaito_components.units import GIB
+from tests.unit.workspaces import A10, A100, CPU, T4, V100, codes, config, inference, planned, tuning
+
+PHI_3 = "phi-3-mini-128k-instruct"
+FRACTION = "Standard_NV12ads_A10_v5"
+
+
+@pytest.mark.parametrize("size", [A100, A10, T4, CPU, "Standard_NC96ads_A100_v4", FRACTION])
+def test_weights_reserves_and_free_memory_are_all_there_is(size: str) -> None:
+    memory = planned(inference(size, "smollm2-135m-instruct")).memory
+    assert memory and memory.gpu == memory.free + total(memory.terms).likely and memory.free > 0
+
+
+def test_room_is_what_is_free_over_what_a_token_takes() -> None:
+    made = planned(inference(A100))  # 131072 bytes a token
+    assert made.memory and made.room
+    assert made.room.tokens == made.memory.free // 131072
+    assert (made.room.context_tokens, made.room.requests) == (131072, made.room.tokens // 131072)
+
+
+def test_copies_of_a_small_model_serve_side_by_side() -> None:
+    one, four = planned(inference(A100)).room, planned(inference("Standard_NC96ads_A100_v4")).room
+    assert one and four and four.requests == 4 * one.requests and four.context_tokens == one.context_tokens
+
+
+def test_a_users_shorter_context_leaves_room_for_more_requests() -> None:
+    made = planned(inference(A100, config="c"), bundle=config("vllm: {max-model-len: 4096}"))
+    assert made.room and (made.room.context_tokens, made.room.requests) == (4096, made.room.tokens // 4096)
+
+
+def test_a_part_of_a_gpu_has_that_part_of_room() -> None:
+    part, whole = planned(inference(FRACTION, "smollm2-135m-instruct")).memory, planned(inference(A10)).memory
+    assert part and whole and (part.gpu, whole.gpu) == (8 * GIB, 24 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("spread", "kv_heads", "latent", "parts"),
+    [
+        (Parallelism(tensor=4), 8, False, 4),
+        (Parallelism(tensor=8, pipeline=2), 8, False, 16),
+        (Parallelism(tensor=8), 2, False, 2),
+        (Parallelism(tensor=8, pipeline=2), 128, True, 2),
+    ],
+)
+def test_a_head_and_a_latent_vector_are_never_split(
+    spread: Parallelism, kv_heads: int, latent: bool, parts: int
+) -> None:
+    assert sizing.vllm_cache_bytes_per_gpu(1600, spread, kv_heads, latent) == 1600 / parts
+
+
+def test_every_gpu_holds_all_of_a_tuning() -> None:
+    one, four = planned(tuning(T4)).memory, planned(tuning("Standard_NC64as_T4_v3")).memory
+    assert one and four and one.terms == four.terms
+
+
+def test_the_users_training_decides_the_memory() -> None:
+    def likely(text: str, **more: str) -> int:
+        bundle = config(f"training_config: {text}", "training_config.yaml")
+        memory = planned(tuning(A100, config="c", **more), bundle=bundle).memory
+        assert memory
+        return total(memory.terms).likely
+
+    plain = likely("{}")
+    assert plain < likely("{LoraConfig: {r: 64}}") < likely("{LoraConfig: {r: 64, target_modules: all-linear}}") * 1.1
+    assert plain < likely("{TrainingArguments: {per_device_train_batch_size: 4}}")
+    assert plain < likely("{TrainingArguments: {max_length: 8192}}")
+    assert plain < likely("{TrainingArguments: {gradient_checkpointing: false}}")
+    assert plain < likely("{QuantizationConfig: {load_in_8bit: true}}") < likely("{}", method="lora")
+
+
+def test_a_tuning_that_does_not_fit_says_how_much_is_missing_and_what_would_help() -> None:
+    found = planned(tuning(V100, "phi-4-mini-instruct", method="lora", config="c"), region="eastus",
+                    bundle=config("training_config: {TrainingArguments: {per_device_train_batch_size: 8}}",
+                                  "training_config.yaml"))  # fmt: skip
+    (text,) = [one.message for one in found.findings if one.code == "does-not-fit"]
+    for part in ("GiB (", "1 x NVIDIA V100 with 16.0 GiB", "USD an hour", "method qlora", "fewer rows", "max_length"):
+        assert part in text
+
+
+def test_ways_out_come_cheapest_first_where_prices_are_known() -> None:
+    names = [size.name for size in cheapest(gpu_sizes(), "westeurope")]
+    prices = [price_of(name, "westeurope") for name in names]
+    hours = [price.per_hour for price in prices if price]
+    assert len(hours) == len(names) > 5 and hours == sorted(hours)
+    assert cheapest(gpu_sizes(), None) == gpu_sizes() == cheapest(gpu_sizes(), "nowhere")
+
+
+def test_tuning_without_a_gpu_counts_float32_and_what_the_node_keeps() -> None:
+    made = planned(tuning(CPU, "smollm2-135m-instruct", method="lora"))
+    assert made.memory and made.memory.gpu == 32 * GIB and not codes(made, "error")
+    assert made.memory.weights == 4 * 134515008
