@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kaito_components.errors import Finding
+from kaito_components.existing_pools import ExistingPool, deleted, growth
 from kaito_components.plan_findings import finding
-from kaito_components.plan_types import ExistingPool, Plan, Pool
+from kaito_components.plan_types import Plan
 from kaito_components.skus import find_vm_size, gpu_sizes
 
 # The names of two quotas in the Usages API: all vCPUs of a region that are not spot; and all that are.
@@ -94,7 +95,7 @@ def checked(plans: Sequence[Plan], region: Region, existing: Sequence[ExistingPo
 def _about_offer(plan: Plan, region: Region, existing: Sequence[ExistingPool]) -> Iterator[Finding]:
     """Whether the region sells the size, in the zones that are asked for. A pool that is there needs no permission."""
     pool = plan.pool
-    if pool is None or region.offers is None or _growth(pool, existing) <= 0:
+    if pool is None or region.offers is None or growth(pool, existing) <= 0:
         return
     offer = region.offers.get(pool.vm_size.lower())
     if offer is None:
@@ -143,7 +144,7 @@ def _about_quota(
         return
     accounts: dict[str, _Account] = {}
     for index, plan in enumerate(plans):
-        if plan.pool is None or plan.vm is None or not (growth := _growth(plan.pool, existing)):
+        if plan.pool is None or plan.vm is None or not (nodes := growth(plan.pool, existing)):
             continue
         for name in _quota_names(plan.pool.vm_size, plan.pool.spot, region):
             quota = region.quotas.get(name.lower())
@@ -152,7 +153,7 @@ def _about_quota(
                 yield index, finding(plan.spec, "warning", "azure-check-failed", SIZE, text)
                 continue
             account = accounts.setdefault(quota.name, _Account(quota))
-            _count(account, index, plan, growth * plan.vm.vcpus)
+            _count(account, index, plan, nodes * plan.vm.vcpus)
     for account in accounts.values():
         if account.first_short is not None:
             short = plans[account.first_short]
@@ -188,8 +189,7 @@ def _short(account: _Account, region: Region, freed: int) -> str:
 
 def _freed(quota: str, plans: Sequence[Plan], region: Region, existing: Sequence[ExistingPool]) -> int:
     """vCPUs of the pools that no plan keeps."""
-    kept = {plan.pool.name for plan in plans if plan.pool}
-    gone = [pool for pool in existing if pool.name not in kept and find_vm_size(pool.vm_size)]
+    gone = deleted(plans, existing)
     counted = [pool for pool in gone if quota in _quota_names(pool.vm_size, pool.is_spot, region)]
     return sum(pool.count * vm.vcpus for pool in counted if (vm := find_vm_size(pool.vm_size)))
 
@@ -202,11 +202,3 @@ def _quota_names(size: str, is_spot: bool, region: Region) -> Iterable[str]:
     family = offer.family if offer else vm.family if vm else ""
     known = (region.quotas or {}).get(family.lower())
     return (known.name if known else family, TOTAL)
-
-
-def _growth(pool: Pool, existing: Sequence[ExistingPool]) -> int:
-    """Nodes more than now; a pool that scales by itself keeps the number it has."""
-    now = next((one for one in existing if one.name == pool.name), None)
-    if now is None:
-        return pool.count
-    return 0 if pool.max_count is not None else pool.count - now.count

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,16 @@ from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions
 from kaito_components.spec.model import Bundle
 from kaito_components.spec.reader import Inline, read_files
-from kaito_components.workspace import Workspace, make_workspaces, plan_bundle
+from kaito_components.workspace import make_workspaces, plan_bundle
 
-KEYS = ("workspaces", "cluster", "nodes", "imageRegistry")  # those of Pulumi.yaml; a test holds the two together
+KEYS = (
+    "workspaces",
+    "cluster",
+    "nodes",
+    "azure",
+    "imageRegistry",
+)  # those of Pulumi.yaml; a test holds the two together
+STACK_COST = "stack_cost"  # an output; no Workspace can have this name
 ENTRY_KEYS = {"file", "inline", "nodes", "wait"}
 
 
@@ -53,6 +60,7 @@ class StackConfig:
         values = _values(reader)
         cluster = _cluster(values.get("cluster"), reader)
         nodes = reader.node_keys(values.get("nodes") or {}, "kaito:nodes")
+        azure = _azure(values.get("azure") or {}, cluster, reader)
         entries = _entries(values.get("workspaces"), nodes, reader)
         bundle, plans = Bundle(), list[Plan]()
         try:
@@ -65,12 +73,16 @@ class StackConfig:
             reader.problems.extend(refused.findings)
         if reader.problems:
             raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
-        return cls(bundle, plans, cluster)
+        return cls(bundle, plans, {**cluster, **({"azure": azure} if azure else {})})
 
-    def make(self) -> list[Workspace]:
-        """Declares everything."""
+    def make(self) -> dict[str, Any]:
+        """Declares everything; returns the stack's outputs: one of each Workspace, and what all cost together."""
         given: Any = self.cluster
-        return make_workspaces(self.plans, self.bundle, Cluster(given))
+        cluster = Cluster(given)
+        made = make_workspaces(self.plans, self.bundle, cluster)
+        outputs = {one.pulumi_resource_name: one.outputs() for one in made}
+        cost = cluster.review.total.cost
+        return {**outputs, STACK_COST: asdict(cost)} if cost else outputs
 
 
 def _values(reader: Reader) -> dict[str, Any]:
@@ -88,6 +100,14 @@ def _values(reader: Reader) -> dict[str, Any]:
             with suppress(ValueError):  # a plain text in the place of an object is refused by what reads it
                 values[key] = json.loads(text)
     return values
+
+
+def _azure(value: Any, cluster: Mapping[str, Any], reader: Reader) -> Any:
+    """The args of `Cluster` for what Azure is asked."""
+    reader.azure(value, "kaito:azure")
+    if value and "kubeconfig" in cluster:
+        reader.add("kaito:azure", "has no effect with kaito:cluster.kubeconfig; remove it")
+    return value
 
 
 def _cluster(value: Any, reader: Reader) -> dict[str, Any]:

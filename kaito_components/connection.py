@@ -11,11 +11,27 @@ import pulumi
 
 from kaito_components import names
 from kaito_components.declare import azure_invoke, kubernetes_object, provider_version, this_stack
+from kaito_components.existing_pools import ExistingPool
 from kaito_components.manifests import device_plugin
 from kaito_components.options import Reader
+from kaito_components.plan_types import AzureOptions
+from kaito_components.review import Review, learnt
 
 OWNER_TAG = "kaito-pulumi-stack"  # on each pool, so that no stack takes over another one's
 _made: WeakKeyDictionary[Any, dict[Any, "Cluster"]] = WeakKeyDictionary()  # by running program, then by args
+
+
+class AzureArgs(TypedDict, total=False):
+    """What Azure is asked before anything is bought."""
+
+    checks: bool
+    """Ask for quota, VM sizes and prices; the login needs the role Reader on the subscription."""
+    subscription: str
+    """Its id; learnt from the cluster unless this program makes it."""
+    region: str
+    """Likewise."""
+    currency: str
+    """Of the prices, USD by default."""
 
 
 class ClusterArgs(TypedDict):
@@ -30,6 +46,7 @@ class ClusterArgs(TypedDict):
     context: NotRequired[str]
     device_plugin: NotRequired[bool]
     """Whether this stack's GPU pools get NVIDIA's device plugin; False where the cluster has it on all nodes."""
+    azure: NotRequired[AzureArgs]
 
 
 class Cluster:
@@ -41,6 +58,7 @@ class Cluster:
         provider: the explicit Kubernetes provider of every object.
         resource_group, name: of the AKS cluster; None for one that is known only by kubeconfig.
         queued_pools: the pools that the program has declared so far; the next one must wait for them.
+        review: what its Workspaces cost, and whether Azure will give what they ask for.
 
     Raises:
         pulumi.RunError: the args do not name a cluster, or Azure does not have it.
@@ -54,11 +72,13 @@ class Cluster:
         """
         reader = Reader("Cluster")
         given = reader.cluster(args, "args")
+        azure = reader.azure(given.get("azure", {}), "args.azure")
         if reader.problems:
             raise pulumi.RunError("\n".join(map(str, reader.problems)))
         self.resource_group, self.name = given.get("resource_group"), given.get("name")
         self.context: str | None = given.get("context")
         self.queued_pools: list[pulumi.Resource] = []
+        self.review = Review(azure)
         self._pools: dict[str, str] = {}
         self._brings_device_plugin = bool(given.get("device_plugin", True))
         self._device_plugin: pulumi.CustomResource | None = None
@@ -66,7 +86,7 @@ class Cluster:
         if self.name is None:
             self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(given["kubeconfig"])
         else:
-            self._look_up()
+            self._look_up(azure)
             self.kubeconfig = pulumi.Output.secret(self._credentials(bool(given.get("admin"))))
         self.provider = _kubernetes(provider_name or default_name, identifier, self.kubeconfig, self.context)
 
@@ -96,7 +116,7 @@ class Cluster:
             self._device_plugin = kubernetes_object(name, manifest, self.provider, pulumi.ResourceOptions())
         return names.device_plugin_labels(this_stack())
 
-    def _look_up(self) -> None:
+    def _look_up(self, azure: AzureOptions) -> None:
         """This stack's pools of a cluster whose name is known; of one that this program makes, none is there yet."""
         if isinstance(self.resource_group, pulumi.Output) or isinstance(self.name, pulumi.Output):
             return
@@ -107,11 +127,17 @@ class Cluster:
         except Exception as refused:  # the SDK raises no class of its own
             check = "check both names, the subscription (azure-native:subscriptionId) and the login (az login)"
             raise pulumi.RunError(f"AKS cluster {self.resource_group}/{self.name}: {refused}; {check}") from None
-        self._pools = {
-            profile["name"]: f"{found['id']}/agentPools/{profile['name']}"
+        ours = [
+            profile
             for profile in found.get("agentPoolProfiles") or []
             if (profile.get("tags") or {}).get(OWNER_TAG) == this_stack()
-        }
+        ]
+        self._pools = {profile["name"]: f"{found['id']}/agentPools/{profile['name']}" for profile in ours}
+        try:
+            known = learnt(azure, found["location"], _subscription(found["id"]))
+        except ValueError as contradiction:
+            raise pulumi.RunError(f"AKS cluster {self.resource_group}/{self.name}: azure: {contradiction}") from None
+        self.review = Review(known, tuple(map(_existing, ours)))
 
     def _credentials(self, admin: bool) -> pulumi.Output[str]:
         kind = "Admin" if admin else "User"
@@ -124,7 +150,10 @@ def cluster_of(given: Cluster | ClusterArgs) -> Cluster:
     if isinstance(given, Cluster):
         return given
     clusters = _made.setdefault(pulumi.runtime.settings.get_monitor(), {})
-    key = tuple(sorted(given.items()))
+    key = tuple(
+        (name, tuple(sorted(value.items())) if isinstance(value, Mapping) else value)
+        for name, value in sorted(given.items())
+    )
     if key not in clusters:
         clusters[key] = Cluster(given)
     return clusters[key]
@@ -139,6 +168,22 @@ def _identity(given: Mapping[str, Any]) -> tuple[pulumi.Input[str], str]:
     if isinstance(group, str) and isinstance(name, str):
         return f"aks/{group}/{name}", f"{group}-{name}"
     return pulumi.Output.concat("aks/", group, "/", name), "cluster"
+
+
+def _subscription(id: str) -> str:
+    """Of an ARM id, /subscriptions/ID/..."""
+    return id.split("/")[2]
+
+
+def _existing(profile: Mapping[str, Any]) -> ExistingPool:
+    """An agent pool as ARM shows it."""
+    return ExistingPool(
+        name=profile["name"],
+        vm_size=profile.get("vmSize") or "",
+        count=int(profile.get("count") or 0),
+        is_spot=profile.get("scaleSetPriority") == "Spot",
+        disk_gib=int(profile.get("osDiskSizeGB") or 0),
+    )
 
 
 def _kubeconfig(answer: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pulumi
 
 from kaito_components.errors import Finding
-from kaito_components.plan_types import NodeOptions, NodeProvider, Until, WaitOptions
+from kaito_components.plan_types import AzureOptions, NodeOptions, NodeProvider, Until, WaitOptions
+from kaito_components.prices import CURRENCIES
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ NODES = {
     "gpus_per_node": Key(int, least=0),
 }
 WAIT = {"until": Key(str, get_args(Until)), "timeout_seconds": Key(int, least=1)}
+AZURE = {
+    "checks": Key(bool),
+    "subscription": Key(str),
+    "region": Key(str),
+    "currency": Key(str, CURRENCIES),
+}
 FOR_POOLS = ("spot", "min_count", "max_count", "zones")
 
 
@@ -58,7 +65,7 @@ class Reader:
     def cluster(self, value: Any, at: str) -> dict[str, Any]:
         """The args of `connection.Cluster`; empty if there is a problem."""
         before = len(self.problems)
-        given = self._keys(value, at, CLUSTER)
+        given = self._keys(value, at, CLUSTER if self.is_camel else {**CLUSTER, "azure": Key(dict)})
         is_aks = "resource_group" in given or "name" in given
         group, name, config = (self._spelled(key) for key in ("resource_group", "name", "kubeconfig"))
         if len(self.problems) > before:
@@ -67,7 +74,7 @@ class Reader:
             self.add(at, f"needs either {group} and name of an AKS cluster, or {config}")
         elif is_aks and not ("resource_group" in given and "name" in given):
             self.add(at, f"needs both {group} and {name} of an AKS cluster")
-        for key in ("context",) if is_aks else ("admin", "device_plugin"):
+        for key in ("context",) if is_aks else ("admin", "device_plugin", "azure"):
             if key in given:
                 self.add(f"{at}.{key}", f"has no effect with {group if is_aks else config}; remove it")
         return given if len(self.problems) == before else {}
@@ -98,6 +105,13 @@ class Reader:
     def wait(self, value: Any, at: str) -> WaitOptions:
         """What `pulumi up` waits for."""
         return WaitOptions(**self._keys(value, at, WAIT))
+
+    def azure(self, value: Any, at: str) -> AzureOptions:
+        """What Azure is asked."""
+        given = self._keys(value, at, AZURE)
+        if "currency" in given and not given.get("checks"):
+            self.add(f"{at}.currency", "has no effect without checks: prices in the package are in USD; remove it")
+        return AzureOptions(**given)
 
     def add(self, at: str, message: str) -> None:
         """One more problem."""

@@ -14,7 +14,7 @@ from typing import Any
 from kaito_components import names
 from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
 from kaito_components.plan_cost import about_cost, cost_of
-from kaito_components.plan_findings import finding, findings_of
+from kaito_components.plan_findings import by_weight, finding, findings_of
 from kaito_components.plan_fit import fit
 from kaito_components.plan_nodes import disk_bytes, hardware_of, node_selector, pool_of
 from kaito_components.plan_runtime import (
@@ -143,13 +143,8 @@ def plan(
         ),
     )
     more = findings_of(decided, hardware, nodes, image_registry)
-    findings = tuple(sorted({*decided.findings, *more}, key=_by_weight))
+    findings = tuple(sorted({*decided.findings, *more}, key=by_weight))
     return replace(decided, findings=findings, resources=tuple(_objects(decided)))
-
-
-def _by_weight(found: Finding) -> tuple[int, Finding]:
-    """Errors first, then warnings, then the rest."""
-    return ("error", "warning", "info").index(found.severity), replace(found, line=found.line or 0)
 
 
 def _config_name(spec: Workspace) -> str | None:

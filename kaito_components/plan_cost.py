@@ -8,31 +8,36 @@ from kaito_components.prices import HOURS_A_MONTH, UnitPrice, near_regions, pric
 from kaito_components.spec.model import Workspace
 
 NOT_COUNTED = "OS disks, public addresses and traffic"  # no source for their prices is embedded
+NOT_COUNTED_WITH_DISKS = "public addresses and traffic"
 FIELD = "resource.instanceType"
 REGIONS_SHOWN = 3
 
 
-def cost_of(pool: Pool | None, region: str | None, price: UnitPrice | None) -> Cost | None:
+def cost_of(
+    pool: Pool | None, region: str | None, price: UnitPrice | None, disk: UnitPrice | None = None
+) -> Cost | None:
     """Money for the pool's nodes; None where there is no pool, or its price is not known.
 
     Args:
         pool: the nodes that are to be made.
         region: where; the embedded table knows on-demand prices only.
         price: of one such node, asked for today; it goes before the table.
+        disk: the price of one node's OS disk, in the same currency.
     """
     if pool is None:
         return None
     found = price or (price_of(pool.vm_size, region) if region and not pool.spot else None)
     if found is None:
         return None
-    per_hour = pool.count * found.per_hour
+    disk = disk if disk and disk.currency == found.currency else None
+    per_hour = pool.count * (found.per_hour + (disk.per_hour if disk else 0))
     return Cost(
         per_hour=round(per_hour, 4),
         per_month=round(per_hour * HOURS_A_MONTH, 2),
         currency=found.currency,
         source=found.source,
         as_of=found.as_of,
-        not_counted=NOT_COUNTED,
+        not_counted=NOT_COUNTED_WITH_DISKS if disk else NOT_COUNTED,
     )
 
 

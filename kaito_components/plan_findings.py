@@ -4,6 +4,7 @@ Every code stands in docs/plan.md; a test holds the two together.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kaito_components import names
 from kaito_components.errors import Finding, Severity
@@ -17,6 +18,11 @@ from kaito_components.spec.model import Workspace
 def finding(spec: Workspace, severity: Severity, code: str, field: str, message: str) -> Finding:
     """A finding about a field of this Workspace, with its file and line."""
     return Finding(severity, code, field, message, spec.file, spec.lines.get(field))
+
+
+def by_weight(found: Finding) -> tuple[int, Finding]:
+    """A key to sort by: errors first, then warnings, then the rest."""
+    return ("error", "warning", "info").index(found.severity), replace(found, line=found.line or 0)
 
 
 def findings_of(plan: Plan, hardware: Hardware, nodes: NodeOptions, image_registry: str | None) -> Iterator[Finding]:

@@ -28,6 +28,16 @@ class NodeOptions:
 
 
 @dataclass(frozen=True)
+class AzureOptions:
+    """What Azure is asked before anything is bought. None: learnt from the cluster."""
+
+    checks: bool = False
+    subscription: str | None = None
+    region: str | None = None
+    currency: str = "USD"
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What a node computes with. `compute_capability` is None without a GPU, and where the nodes exist already."""
 
@@ -71,17 +81,6 @@ class Pool:
     min_count: int | None = None
     max_count: int | None = None
     zones: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ExistingPool:
-    """An agent pool that this stack has already, as Azure shows it."""
-
-    name: str
-    vm_size: str
-    count: int
-    is_spot: bool = False
-    disk_gib: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,11 @@ from functools import cache
 from importlib import resources
 
 HOURS_A_MONTH = 730  # as Azure's own price calculator counts
+# Those of the Retail Prices API. Source: learn.microsoft.com "Azure Retail Prices overview", supported currencies.
+CURRENCIES = (
+    "USD", "AUD", "BRL", "CAD", "CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "KRW", "NOK", "NZD", "RUB", "SEK",
+    "TWD",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

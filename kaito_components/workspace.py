@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -21,6 +22,7 @@ from kaito_components.plan_runtime import served_name
 from kaito_components.plan_types import NodeProvider, Until
 from kaito_components.spec.args import WorkspaceSpecArgs
 from kaito_components.spec.model import Bundle
+from kaito_components.stack_cost import money, origin
 from kaito_components.workload import endpoint, make_beside, make_objects
 
 SPEC_KEYS = frozenset(WorkspaceSpecArgs.__annotations__)
@@ -76,6 +78,7 @@ class Workspace(pulumi.ComponentResource):
     status: pulumi.Output[Mapping[str, Any]]
     node_pool: pulumi.Output[str | None]
     resources: pulumi.Output[Sequence[Mapping[str, str]]]
+    cost: pulumi.Output[Mapping[str, Any] | None]
 
     def __init__(self, name: str, args: WorkspaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given = args if isinstance(args, Planned) else _planned(name, args)
@@ -84,6 +87,8 @@ class Workspace(pulumi.ComponentResource):
 
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
         _report(planned.findings, self)
+        if planned.cost:
+            pulumi.log.info(f"cost: {money(planned.cost)}; {origin(planned.cost, _today())}", self)
         nodes = self._nodes(planned, cluster)
         manifests = workload_objects(planned)
         made = make_objects(manifests, cluster.provider, self, [*nodes, *beside])
@@ -97,10 +102,15 @@ class Workspace(pulumi.ComponentResource):
             "status": ready,
             "node_pool": pool,
             "resources": [{"kind": one.kind, "name": one.name} for one in planned.resources],
+            "cost": asdict(planned.cost) if planned.cost else None,
         }
         for key, value in values.items():
             setattr(self, key, pulumi.Output.from_input(value))
         self.register_outputs(values)
+
+    def outputs(self) -> dict[str, pulumi.Output[Any]]:
+        """All of its outputs by name."""
+        return {name: getattr(self, name) for name in Workspace.__annotations__}
 
     def _nodes(self, planned: Plan, cluster: Cluster) -> list[pulumi.Resource]:
         if planned.pool:
@@ -159,6 +169,10 @@ def _report(findings: Iterable[Finding], resource: pulumi.Resource | None = None
         say(f"{finding.code}: {finding}", resource)
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
 def _planned(name: str, args: Mapping[str, Any]) -> Planned:
     """A Workspace that is given by Python args."""
     from kaito_components.spec.reader import workspace_from_args
@@ -174,7 +188,8 @@ def _planned(name: str, args: Mapping[str, Any]) -> Planned:
         if not reader.problems:
             plans = plan_bundle(Bundle(workspaces=(spec,)), [(nodes, wait)], args.get("image_registry"))
             _refuse_pools_elsewhere(plans, args["cluster"])
-            return Planned(plans[0], cluster_of(args["cluster"]))
+            cluster = cluster_of(args["cluster"])
+            return Planned(_reviewed(plans, cluster)[0], cluster)
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
@@ -204,9 +219,24 @@ def plan_bundle(
     return plans
 
 
+def _reviewed(plans: Sequence[Plan], cluster: Cluster) -> list[Plan]:
+    """The plans with costs and what Azure says of them.
+
+    Raises:
+        pulumi.RunError: Azure would refuse.
+    """
+    found = cluster.review.of(plans)
+    if errors := [finding for one in found for finding in one.findings if finding.severity == "error"]:
+        raise pulumi.RunError(str(InvalidWorkspace(errors)))
+    return found
+
+
 def make_workspaces(plans: Sequence[Plan], bundle: Bundle, cluster: Cluster) -> list[Workspace]:
     """Declares planned Workspaces, and the ConfigMaps and Secrets that stand beside them."""
+    plans = _reviewed(plans, cluster)
     _report(bundle.findings)
+    if cluster.review.knows_prices:
+        pulumi.log.info(f"cost of the stack: {cluster.review.total.sentence(_today())}")
     beside = make_beside([*bundle.config_maps, *bundle.secrets], cluster.provider)
     planned: list[Any] = [Planned(one, cluster, beside) for one in plans]
     return [Workspace(logical_name(one.plan.namespace, one.plan.name), one) for one in planned]

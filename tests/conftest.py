@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from local_cloud.azure_http import AzureHttp
 from local_cloud.instance import Instance
 from local_cloud.nodes import core_api
 from local_cloud.shared import shared_instance
+from tests.azure_market import market
 
 CHECKOUT = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:8]
 
@@ -40,3 +42,15 @@ def namespace(cloud: Instance) -> Iterator[str]:
         api.create_namespace({"metadata": {"name": name}})
         yield name
         api.delete_namespace(name)
+
+
+@pytest.fixture
+def azure_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureHttp]:
+    """What a preview asks Azure, with a login that it accepts; this machine's own login and cache are not used."""
+    for name in ("ARM_TENANT_ID", "ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with AzureHttp(tmp_path, market()) as running:
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
+        yield running

@@ -24,7 +24,7 @@ class TooLong(Exception):
 
 
 def arm_endpoint() -> str | None:
-    """Another Resource Manager than the SDK's own choice, which follows AZURE_CLOUD."""
+    """Another Resource Manager than the SDK's own choice, which follows AZURE_SDK_CLOUD_CONF."""
     return os.environ.get(ARM_ENDPOINT, "").rstrip("/") or None
 
 

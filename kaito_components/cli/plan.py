@@ -1,4 +1,7 @@
-"""`kaito plan FILE...`: what the Workspaces would become, and what is wrong with them. No engine, no network."""
+"""`kaito plan FILE...`: what the Workspaces would become, and what is wrong with them. No engine.
+
+No network either, unless `--azure` asks for quota, VM sizes and prices: see `review`.
+"""
 
 import sys
 from enum import StrEnum
@@ -11,6 +14,9 @@ from kaito_components.cli import plan_json, plan_text
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.plan import NodeOptions, Plan
 from kaito_components.plan import plan as decide
+from kaito_components.plan_types import AzureOptions
+from kaito_components.prices import CURRENCIES
+from kaito_components.review import Review
 from kaito_components.spec.model import Bundle, Workspace
 
 
@@ -35,6 +41,10 @@ def plan(
     gpus_per_node: Annotated[int | None, typer.Option(min=0, help="of existing nodes; 1 if not given")] = None,
     image_registry: Annotated[str | None, typer.Option(help="where your serving and tuning images are")] = None,
     region: Annotated[str | None, typer.Option(help="Azure region, for the cost: westeurope")] = None,
+    azure: Annotated[
+        str | None, typer.Option(metavar="SUBSCRIPTION", help="ask Azure for quota, VM sizes and prices in --region")
+    ] = None,
+    currency: Annotated[str, typer.Option(help="of the prices that are asked for")] = "USD",
 ) -> None:
     """Say what these Workspaces would become.
 
@@ -42,6 +52,7 @@ def plan(
     """
     from kaito_components.spec.reader import read_files
 
+    asked = _azure_options(azure, region, currency)
     try:
         bundle = read_files(files)
     except InvalidWorkspace as bad:
@@ -50,10 +61,12 @@ def plan(
         print(f"{found.severity}: {found}", file=sys.stderr)
     options = NodeOptions(provider=nodes.value, gpus_per_node=gpus_per_node)
     planned = [_plan(workspace, bundle, options, image_registry, region) for workspace in bundle.workspaces]
+    review = Review(asked)
+    planned = _reviewed(planned, review)
     if format is Format.json:
         print(plan_json.dump(planned))
     else:
-        plan_text.show(planned)
+        plan_text.show(planned, review.total if review.knows_prices else None)
     raise typer.Exit(1 if any(found.severity == "error" for _, _, findings in planned for found in findings) else 0)
 
 
@@ -69,6 +82,28 @@ def _plan(
     except InvalidWorkspace as bad:
         return workspace, None, (*bad.findings, *workspace.findings)
     return workspace, made, made.findings
+
+
+def _azure_options(subscription: str | None, region: str | None, currency: str) -> AzureOptions:
+    if subscription is not None and not region:
+        raise typer.BadParameter(
+            "needs --region: quota, VM sizes and prices are those of a region", param_hint="--azure"
+        )
+    if currency not in CURRENCIES:
+        raise typer.BadParameter(f"is none of {', '.join(CURRENCIES)}", param_hint="--currency")
+    if currency != "USD" and subscription is None:
+        raise typer.BadParameter("needs --azure: prices in the package are in USD", param_hint="--currency")
+    return AzureOptions(subscription is not None, subscription, region, currency)
+
+
+def _reviewed(planned: list[Planned], review: Review) -> list[Planned]:
+    """The same with costs, and with what Azure says of all of them together."""
+    found = iter(review.of([plan for _, plan, _ in planned if plan]))
+    whole: list[Planned] = []
+    for workspace, plan, findings in planned:
+        seen = next(found) if plan else None
+        whole.append((workspace, seen, seen.findings if seen else findings))
+    return whole
 
 
 def _leave_with(format: Format, findings: tuple[Finding, ...]) -> NoReturn:

@@ -1,11 +1,13 @@
 """The plan for people. Called by cli.plan."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from kaito_components.errors import Finding
 from kaito_components.plan import Memory, Plan
 from kaito_components.spec.model import Workspace
+from kaito_components.stack_cost import Total, money, origin
 from kaito_components.units import GIB, gib
 
 if TYPE_CHECKING:
@@ -15,8 +17,8 @@ COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 KIB = 1024
 
 
-def show(planned: Iterable[tuple[Workspace, Plan | None, tuple[Finding, ...]]]) -> None:
-    """One block for each Workspace: what it becomes, then what there is to say, errors first."""
+def show(planned: Sequence[tuple[Workspace, Plan | None, tuple[Finding, ...]]], total: Total | None = None) -> None:
+    """One block for each Workspace: what it becomes, then what there is to say, errors first; then the sum."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -27,6 +29,9 @@ def show(planned: Iterable[tuple[Workspace, Plan | None, tuple[Finding, ...]]]) 
         for found in findings:
             _say(console, found)
         console.print()
+    if total:
+        console.print("all together", style="bold")
+        console.print(f"  {total.sentence(_today())}", markup=False)
 
 
 def _table(console: "Console", lines: Iterable[tuple[str, str]]) -> None:
@@ -126,9 +131,11 @@ def _memory(plan: Plan, memory: Memory) -> str:
 def _cost(plan: Plan) -> str:
     if plan.cost is None:
         return f"unknown in {plan.region}" if plan.region else "unknown: give --region"
-    cost = plan.cost
-    total = f"{cost.per_hour:,.2f} {cost.currency} an hour, {cost.per_month:,.0f} a month of 730 hours"
-    return f"{total}, in {plan.region}\nwithout {cost.not_counted}; {cost.source}, {cost.as_of}"
+    return f"{money(plan.cost)}, in {plan.region}\n{origin(plan.cost, _today())}"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _waits(plan: Plan) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from kaito_components.capacity import Offer, Quota, Region, Restriction, checked
 from kaito_components.errors import Finding
+from kaito_components.existing_pools import ExistingPool
 from kaito_components.plan import NodeOptions, Plan, plan
-from kaito_components.plan_types import ExistingPool
 from tests.unit.workspaces import A100, EXISTING, T4, inference
 
 FAMILY, OTHER = "StandardNCADSA100v4Family", "Standard NCASv3_T4 Family"

@@ -12,14 +12,15 @@ from kaito_components.azure.patience import Patience
 from kaito_components.azure.survey import Survey
 from kaito_components.capacity import Quota, Restriction
 from local_cloud.azure_http import AzureHttp, Fault, sku
-from tests.unit.azure.conftest import A100, A100_FAMILY, QUICK, T4
+from tests.azure_market import A100, A100_FAMILY, T4
+from tests.unit.azure.conftest import QUICK
 
 Ask = Callable[..., Survey]
 
 
-def test_quotas_of_all_pages_are_read(ask: Ask, azure: AzureHttp) -> None:
+def test_quotas_of_all_pages_are_read(ask: Ask, azure_http: AzureHttp) -> None:
     found = ask().region
-    assert found.troubles == () and len(azure.asked("usages")) == 2
+    assert found.troubles == () and len(azure_http.asked("usages")) == 2
     assert found.quotas and found.quotas[A100_FAMILY.lower()] == Quota(A100_FAMILY, 24, 48)
     assert set(found.quotas) == {A100_FAMILY.lower(), "cores", "lowprioritycores", "a"}
 
@@ -31,8 +32,10 @@ def test_vm_sizes_of_the_region_are_read_with_their_zones(ask: Ask) -> None:
     assert offers[A100.lower()].has_spot and offers[A100.lower()].restrictions == ()
 
 
-def test_restrictions_tell_region_and_zones(ask: Ask, azure: AzureHttp) -> None:
-    azure.market.skus[0] = sku(A100, "eastus", restricted={"QuotaId": (), "NotAvailableForSubscription": ("1", "2")})
+def test_restrictions_tell_region_and_zones(ask: Ask, azure_http: AzureHttp) -> None:
+    azure_http.market.skus[0] = sku(
+        A100, "eastus", restricted={"QuotaId": (), "NotAvailableForSubscription": ("1", "2")}
+    )
     offers = ask().region.offers
     assert offers
     expected = (Restriction("QuotaId"), Restriction("NotAvailableForSubscription", ("1", "2")))
@@ -61,39 +64,39 @@ def test_a_price_that_azure_does_not_name_is_not_known(ask: Ask) -> None:
     assert found.on_demand == {} and found.spot == {} and found.disks == {} and found.region.troubles == ()
 
 
-def test_two_prices_for_one_thing_are_not_known_either(ask: Ask, azure: AzureHttp) -> None:
-    azure.market.prices.append({**azure.market.prices[2], "retailPrice": 5.0})
+def test_two_prices_for_one_thing_are_not_known_either(ask: Ask, azure_http: AzureHttp) -> None:
+    azure_http.market.prices.append({**azure_http.market.prices[2], "retailPrice": 5.0})
     assert A100 not in ask().on_demand
 
 
 @pytest.mark.parametrize("route", ["usages", "skus", "prices"])
 def test_a_throttled_question_is_asked_again_no_earlier_than_azure_wants(
-    ask: Ask, azure: AzureHttp, route: str
+    ask: Ask, azure_http: AzureHttp, route: str
 ) -> None:
-    azure.arm(Fault(route, 429, "TooManyRequests", retry_after="1"))  # type: ignore[arg-type]
+    azure_http.arm(Fault(route, 429, "TooManyRequests", retry_after="1"))  # type: ignore[arg-type]
     found = ask()
     assert found.region.troubles == () and found.region.quotas and A100 in found.on_demand
-    first = azure.asked(route)[0]
-    again = next(one for one in azure.asked(route)[1:] if one.target == first.target)
+    first = azure_http.asked(route)[0]
+    again = next(one for one in azure_http.asked(route)[1:] if one.target == first.target)
     assert again.seconds - first.seconds >= 1
 
 
-def test_a_retry_after_that_would_hold_up_the_preview_is_not_waited_for(ask: Ask, azure: AzureHttp) -> None:
-    azure.arm(Fault("usages", 429, "TooManyRequests", retry_after="600", times=9))
+def test_a_retry_after_that_would_hold_up_the_preview_is_not_waited_for(ask: Ask, azure_http: AzureHttp) -> None:
+    azure_http.arm(Fault("usages", 429, "TooManyRequests", retry_after="600", times=9))
     (trouble,) = ask().region.troubles
-    assert len(azure.asked("usages")) == 1
+    assert len(azure_http.asked("usages")) == 1
     assert "quota in eastus not checked: Azure answered 429" in trouble and "asks to wait 600 s" in trouble
 
 
-def test_neither_is_it_for_prices(ask: Ask, azure: AzureHttp) -> None:
-    azure.arm(Fault("prices", 429, "TooManyRequests", retry_after="600", times=9))
+def test_neither_is_it_for_prices(ask: Ask, azure_http: AzureHttp) -> None:
+    azure_http.arm(Fault("prices", 429, "TooManyRequests", retry_after="600", times=9))
     (trouble,) = ask(disks=frozenset()).region.troubles
-    assert len(azure.asked("prices")) == 1 and "asks to wait 600 s" in trouble
+    assert len(azure_http.asked("prices")) == 1 and "asks to wait 600 s" in trouble
 
 
 @pytest.mark.parametrize("how", ["answer", "cut", "hang"])
-def test_passing_trouble_is_no_trouble(ask: Ask, azure: AzureHttp, how: str) -> None:
-    azure.arm(*(Fault(route, how=how) for route in ("usages", "skus", "prices")))  # type: ignore[arg-type]
+def test_passing_trouble_is_no_trouble(ask: Ask, azure_http: AzureHttp, how: str) -> None:
+    azure_http.arm(*(Fault(route, how=how) for route in ("usages", "skus", "prices")))  # type: ignore[arg-type]
     found = ask()
     assert found.region.troubles == () and found.region.quotas and found.region.offers and A100 in found.on_demand
 
@@ -108,8 +111,10 @@ LASTING = [
 
 
 @pytest.mark.parametrize(("fault", "words"), LASTING, ids=[words for _, words in LASTING])
-def test_what_cannot_be_checked_is_said_with_its_reason(ask: Ask, azure: AzureHttp, fault: Fault, words: str) -> None:
-    azure.arm(fault)
+def test_what_cannot_be_checked_is_said_with_its_reason(
+    ask: Ask, azure_http: AzureHttp, fault: Fault, words: str
+) -> None:
+    azure_http.arm(fault)
     found = ask()
     assert words in " ".join(found.region.troubles) and found.region.quotas is None
     assert A100 in found.on_demand
@@ -127,7 +132,7 @@ def test_a_wrong_name_is_said(ask: Ask, changes: dict[str, str], words: str) -> 
 
 
 def test_a_wrong_secret_is_said_once_and_shown_nowhere(
-    ask: Ask, azure: AzureHttp, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ask: Ask, azure_http: AzureHttp, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "hunter2-value")
     (trouble,) = ask().region.troubles
@@ -137,22 +142,22 @@ def test_a_wrong_secret_is_said_once_and_shown_nowhere(
 
 
 def test_pulumis_own_service_principal_is_used_first(
-    ask: Ask, azure: AzureHttp, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, azure_http: AzureHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
-        monkeypatch.setenv(f"ARM_{key}", azure.env()[f"AZURE_{key}"])
+        monkeypatch.setenv(f"ARM_{key}", azure_http.env()[f"AZURE_{key}"])
         monkeypatch.setenv(f"AZURE_{key}", "wrong")
     assert ask().region.troubles == ()
 
 
-def test_without_a_subscription_nothing_that_needs_a_login_is_asked(ask: Ask, azure: AzureHttp) -> None:
+def test_without_a_subscription_nothing_that_needs_a_login_is_asked(ask: Ask, azure_http: AzureHttp) -> None:
     found = ask(subscription=None)
-    assert {one.route for one in azure.seen} == {"prices"} and A100 in found.on_demand
+    assert {one.route for one in azure_http.seen} == {"prices"} and A100 in found.on_demand
     assert found.region.quotas is None and found.region.troubles == ()
 
 
 def test_offline_everything_is_said_and_nothing_raised(
-    ask: Ask, azure: AzureHttp, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, azure_http: AzureHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("KAITO_ARM_ENDPOINT", "KAITO_PRICES_ENDPOINT", "AZURE_AUTHORITY_HOST"):
         monkeypatch.setenv(name, "https://127.0.0.1:9")
@@ -170,18 +175,18 @@ def kept_since(hours: float) -> None:
 
 
 @pytest.mark.parametrize(("hours", "questions"), [(1, 0), (25, 2)])
-def test_a_kept_price_is_used_for_a_day(ask: Ask, azure: AzureHttp, hours: float, questions: int) -> None:
+def test_a_kept_price_is_used_for_a_day(ask: Ask, azure_http: AzureHttp, hours: float, questions: int) -> None:
     ask()
     kept_since(hours)
-    azure.seen.clear()
+    azure_http.seen.clear()
     assert ask(disks=frozenset()).on_demand[A100].per_hour == 3.67
-    assert len(azure.asked("prices")) == questions
+    assert len(azure_http.asked("prices")) == questions
 
 
-def test_an_old_price_is_better_than_none_and_keeps_its_date(ask: Ask, azure: AzureHttp) -> None:
+def test_an_old_price_is_better_than_none_and_keeps_its_date(ask: Ask, azure_http: AzureHttp) -> None:
     ask()
     kept_since(24 * 90)
-    azure.arm(Fault("prices", times=99))
+    azure_http.arm(Fault("prices", times=99))
     found = ask()
     assert found.on_demand[A100].as_of == (datetime.now(UTC) - timedelta(days=90)).date().isoformat()
     assert "prices are not of today: Azure answered 500" in found.region.troubles[0]
@@ -203,9 +208,9 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
     assert ask().on_demand[A100].per_hour == 3.67
 
 
-def test_questions_are_asked_side_by_side(ask: Ask, azure: AzureHttp) -> None:
+def test_questions_are_asked_side_by_side(ask: Ask, azure_http: AzureHttp) -> None:
     """Three answers that each take the whole second cost one second together."""
-    azure.arm(*(Fault(route, how="hang") for route in ("usages", "skus", "prices")))  # type: ignore[arg-type]
+    azure_http.arm(*(Fault(route, how="hang") for route in ("usages", "skus", "prices")))  # type: ignore[arg-type]
     started = datetime.now(UTC)
     ask(Patience(tries=1, read_seconds=1), disks=frozenset())
     assert (datetime.now(UTC) - started).total_seconds() < 2.5

@@ -40,7 +40,7 @@ class Cloud(mocks.Mocks):
         if args.token.endswith("getManagedCluster"):
             if args.args["resourceName"] == "missing":
                 return {}, [("resourceName", "ResourceNotFound")]
-            return {"id": CLUSTER_ID, "agentPoolProfiles": self.pools}
+            return {"id": CLUSTER_ID, "location": "eastus", "agentPoolProfiles": self.pools}
         value = base64.b64encode(KUBECONFIG.encode()).decode()
         return {"kubeconfigs": [{"name": "clusterUser", "value": value}]}
 

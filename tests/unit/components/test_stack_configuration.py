@@ -100,7 +100,7 @@ def test_a_kubeconfig_is_a_path_or_its_content(
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"colour": "blue"}, "kaito:colour: is not a key; keys are workspaces, cluster, nodes, imageRegistry"),
+    ({"colour": "blue"}, "kaito:colour: is not a key; keys are workspaces, cluster, nodes, azure, imageRegistry"),
     ({"cluster": None}, "kaito:cluster: is missing: give {resourceGroup, name}, or {kubeconfig}"),
     ({"cluster": "aks"}, "kaito:cluster: must be an object with the keys resourceGroup, name, admin"),
     ({"cluster": {"resourceGroup": "g"}}, "kaito:cluster: needs both resourceGroup and name"),
@@ -113,6 +113,21 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"nodes": {"provider": "karpenter"}}, "kaito:nodes.provider: 'karpenter' must be one of aks, existing"),
     ({"nodes": {"minCount": True, "maxCount": 2}}, "kaito:nodes.minCount: True must be of type int"),
     ({"nodes": {"provider": "existing", "spot": True}}, "spot: has no effect on nodes that exist already"),
+    ({"azure": "on"}, "kaito:azure: must be an object with the keys checks, subscription, region, currency"),
+    ({"azure": {"checks": "yes"}}, "kaito:azure.checks: 'yes' must be of type bool"),
+    ({"azure": {"checks": True, "currency": "BTC"}}, "kaito:azure.currency: 'BTC' must be one of USD, AUD"),
+    ({"azure": {"currency": "EUR"}}, "kaito:azure.currency: has no effect without checks"),
+    ({"azure": {"region": "westus"}}, "region is westus, but the cluster is in eastus; remove it"),
+    (
+        {
+            "azure": {"checks": True},
+            "cluster": {"kubeconfig": KUBECONFIG},
+            "nodes": {"provider": "existing"},
+            "workspaces": [ON_OWN_NODES],
+        },
+        "kaito:azure: has no effect with kaito:cluster.kubeconfig; remove it",
+    ),
+    ({"cluster": {**CLUSTER, "azure": {"checks": True}}}, "kaito:cluster.azure: is not a key"),
     ({"workspaces": []}, "kaito:workspaces: is missing or empty: list your Workspace files"),
     ({"workspaces": WORKSPACE}, "must be a list of files"),
     ({"workspaces": [7]}, "kaito:workspaces[0]: 7 must be a path, or an object"),
