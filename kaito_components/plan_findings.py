@@ -11,7 +11,7 @@ from kaito_components.errors import Finding, Severity
 from kaito_components.plan_runtime import preset_ref
 from kaito_components.plan_types import Hardware, NodeOptions, Plan
 from kaito_components.presets import tunable_presets
-from kaito_components.sizing import VLLM_MIN_CAPABILITY
+from kaito_components.sizing import DEEP_GEMM_MIN_CAPABILITY, VLLM_MIN_CAPABILITY
 from kaito_components.spec.model import Workspace
 
 
@@ -51,6 +51,10 @@ def _about_runtime(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
         has = f"compute capability {vm.compute_capability}" if vm and vm.gpus else "no GPU"
         text = f"vllm needs compute capability {VLLM_MIN_CAPABILITY}, {place} has {has}; remove the annotation"
         yield finding(spec, "error", "runtime-needs-newer-gpu", field, text)
+    elif plan.runtime == "vllm" and preset.deep_gemm and not hardware.has_capability(DEEP_GEMM_MIN_CAPABILITY):
+        text = f"{preset.name} computes with DeepGEMM, which needs compute capability {DEEP_GEMM_MIN_CAPABILITY}; "
+        text += f"{vm.name if vm else 'an existing node'} is older; choose a size with H100 or H200"
+        yield finding(spec, "error", "model-needs-newer-gpu", "resource.instanceType", text)
     if not spec.tuning and plan.runtime not in preset.runtimes:
         text = f"{preset.name} does not run with {plan.runtime}; it runs with {', '.join(preset.runtimes)}"
         yield finding(spec, "error", "runtime-not-of-preset", field, text)

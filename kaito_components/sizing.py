@@ -15,6 +15,7 @@ RUNTIME_BYTES = 2.3 * GIB  # CUDA context, activations
 FRAGMENTATION = 1.05
 WEIGHTS_MARGIN = 1.02
 VLLM_MIN_CAPABILITY = 8.0  # KAITO 0.12 lists no size below it
+DEEP_GEMM_MIN_CAPABILITY = 9.0  # github.com/deepseek-ai/DeepGEMM: Hopper (SM90) or newer
 DEFAULT_CONTEXT_TOKENS = 2048  # what the estimate counts when the user does not say
 
 

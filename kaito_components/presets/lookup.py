@@ -32,9 +32,15 @@ def load_preset(name: str) -> Preset:
     path = file_of(wanted, shipped_folder())
     if path:
         return read_file(path)
-    near = difflib.get_close_matches(wanted.rsplit("/", 1)[-1], preset_names(), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
+    near = _nearest(wanted.rsplit("/", 1)[-1])
+    hint = f"did you mean {near}? " if near else ""
     raise KaitoError(f"there is no preset {name!r}; {hint}`kaito models` lists them")
+
+
+def _nearest(name: str) -> str | None:
+    """A name that goes on where this one ends, else one that looks like it."""
+    longer = [known for known in preset_names() if known.startswith(name)]
+    return next(iter(longer or difflib.get_close_matches(name, preset_names(), n=1, cutoff=0.5)), None)
 
 
 def file_of(name: str, folder: Path) -> Path | None:
