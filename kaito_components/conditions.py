@@ -35,7 +35,7 @@ class Check:
 def nodes(snapshot: Snapshot, goal: Goal) -> Check:
     """Enough nodes have joined, are Ready and offer their GPUs."""
     found = matching(snapshot.nodes, goal.node_selector)
-    ready = usable(found, goal.gpus_per_node)
+    ready = usable(found, goal)
     counted = f"{len(ready)} of {goal.expected_nodes} nodes with {goal.nodes_text} ready"
     if len(ready) >= goal.expected_nodes:
         return Check(True, counted)
@@ -46,7 +46,7 @@ def nodes(snapshot: Snapshot, goal: Goal) -> Check:
 def _node_problem(node: Object, goal: Goal) -> str:
     if not is_ready(node):
         return f"is not Ready: {condition(node, 'Ready').get('reason', 'no word from its kubelet yet')}"
-    return f"offers {gpus_of(node)} of {goal.gpus_per_node} GPUs"
+    return f"offers {gpus_of(node, goal)} of {goal.gpus_per_node} {goal.gpu_resource}"
 
 
 def workload(snapshot: Snapshot, goal: Goal) -> Check:

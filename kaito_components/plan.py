@@ -115,6 +115,7 @@ def plan(
         runtime=runtime,
         node_count=fitted.node_count,
         gpus_per_node=hardware.gpus,
+        gpu_resource=hardware.resource,
         tensor_parallel_size=fitted.spread.tensor,
         pipeline_parallel_size=fitted.spread.pipeline,
         data_parallel_size=fitted.spread.data,

@@ -58,7 +58,10 @@ def _about_runtime(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
     if not spec.tuning and plan.runtime not in preset.runtimes:
         text = f"{preset.name} does not run with {plan.runtime}; it runs with {', '.join(preset.runtimes)}"
         yield finding(spec, "error", "runtime-not-of-preset", field, text)
-    if plan.runtime == "transformers" and plan.node_count > 1:
+    if plan.gpu_resource != names.GPU_RESOURCE and plan.node_count > 1:
+        text = f"is {plan.node_count}, but a model is not spread over MIG slices; remove count"
+        yield finding(spec, "error", "too-many-nodes", "resource.count", text)
+    elif plan.runtime == "transformers" and plan.node_count > 1:
         text = f"is {plan.node_count}, but the transformers runtime uses one node; remove count"
         yield finding(spec, "error", "too-many-nodes", "resource.count", text)
 
@@ -159,6 +162,8 @@ def _unchecked_nodes(plan: Plan, nodes: NodeOptions) -> Finding:
     partition = plan.spec.resource.partition
     if partition and partition.count:
         told = f"{plan.gpus_per_node} GPUs a node, as resource.partition.count says"
+    elif partition:
+        told = f"one {plan.gpu_resource} a pod, as resource.partition.profile says"
     elif nodes.gpus_per_node is not None:
         told = f"{nodes.gpus_per_node} GPUs a node, as kaito:nodes.gpusPerNode says"
     else:

@@ -1,6 +1,7 @@
 """Whether a model fits its nodes, and how it is spread over them. Called by plan."""
 
 from kaito_components import sizing
+from kaito_components.errors import Finding
 from kaito_components.estimates import Term, exact, total
 from kaito_components.plan_room import Fit, describe, misfit, place_bytes, way_out
 from kaito_components.plan_runtime import DEFAULT_MEMORY_SHARE, MEMORY_SHARES
@@ -41,11 +42,23 @@ def fit(
 def _on_unknown_nodes(
     spec: Workspace, preset: Preset, hardware: Hardware, runtime: Runtime, context: int | None
 ) -> Fit:
-    """Nodes that exist already: their memory is not known, so the user's count stands."""
-    count = spec.resource.count
+    """Nodes that exist already: their memory is known of a MIG slice only, so the user's count stands."""
+    count, beyond = spec.resource.count, _beyond_slice(spec, preset, hardware)
     if runtime == "vllm":
-        return Fit(count, Parallelism(tensor=max(1, hardware.gpus), pipeline=count), context or "auto")
-    return Fit(count, Parallelism(), preset.context_length)
+        spread = Parallelism(tensor=max(1, hardware.gpus), pipeline=count)
+        return Fit(count, spread, context or "auto", findings=beyond)
+    return Fit(count, Parallelism(), preset.context_length, findings=beyond)
+
+
+def _beyond_slice(spec: Workspace, preset: Preset, hardware: Hardware) -> tuple[Finding, ...]:
+    room = hardware.gpu_memory_bytes
+    if room is None or preset.weights_bytes <= room:
+        return ()
+    text = (
+        f"{preset.name} ({gib(preset.weights_bytes)} of weights) does not fit one slice ({gib(room)}), and a model is "
+        "not spread over slices; choose a larger profile, or a smaller model"
+    )
+    return (misfit(spec, text, "resource.partition.profile"),)
 
 
 def _vllm(spec: Workspace, preset: Preset, vm: VmSize, context: int | None, region: str | None) -> Fit:

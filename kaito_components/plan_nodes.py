@@ -21,7 +21,15 @@ def hardware_of(spec: Workspace, vm: VmSize | None, nodes: NodeOptions) -> Hardw
     partition = spec.resource.partition
     if partition and partition.count:
         return Hardware(partition.count, None)
+    if partition and partition.profile:
+        return _slice(partition.profile)
     return Hardware(1 if nodes.gpus_per_node is None else nodes.gpus_per_node, None)
+
+
+def _slice(profile: str) -> Hardware:
+    """One slice of a GPU. Its memory is the number in the profile, in GiB and rounded down, as KAITO takes it."""
+    memory_gib = int(float(profile.partition(".")[2].removesuffix("gb")))
+    return Hardware(1, None, names.MIG_RESOURCE.format(profile=profile), memory_gib * GIB)
 
 
 def disk_bytes(spec: Workspace, preset: Preset | None) -> int:

@@ -70,10 +70,10 @@ def _with_price(size: VmSize, region: str | None) -> str:
     return f"{size.name} ({price.per_hour:g} {price.currency} an hour)" if price else size.name
 
 
-def misfit(spec: Workspace, text: str) -> Finding:
+def misfit(spec: Workspace, text: str, field: str = FIELD) -> Finding:
     """The error that it does not fit; a warning where the user bypasses the check."""
     bypassed = names.BYPASS_ANNOTATION in spec.annotations
-    return Finding("warning" if bypassed else "error", "does-not-fit", FIELD, text, spec.file, spec.lines.get(FIELD))
+    return Finding("warning" if bypassed else "error", "does-not-fit", field, text, spec.file, spec.lines.get(field))
 
 
 def describe(vm: VmSize) -> str:

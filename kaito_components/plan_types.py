@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kaito_components import names
 from kaito_components.errors import Finding
 from kaito_components.estimates import Term, total
 from kaito_components.presets import Preset
@@ -43,6 +44,8 @@ class Hardware:
 
     gpus: int
     compute_capability: float | None
+    resource: str = names.GPU_RESOURCE  # what pods ask for: whole GPUs, or slices of one MIG profile
+    gpu_memory_bytes: int | None = None  # of nodes that exist already, where the MIG profile says it
 
     def has_capability(self, least: float) -> bool:
         """Whether its GPUs are at least that new; nodes that exist already are taken to be."""
@@ -143,6 +146,7 @@ class Plan:
     runtime: Runtime
     node_count: int
     gpus_per_node: int
+    gpu_resource: str
     tensor_parallel_size: int
     pipeline_parallel_size: int
     data_parallel_size: int

@@ -29,6 +29,7 @@ class Goal:
     node_selector: Mapping[str, str]
     expected_nodes: int
     gpus_per_node: int
+    gpu_resource: str = names.GPU_RESOURCE
     instance: str = ""
     until: Until = "ready"
 
@@ -107,10 +108,20 @@ def goal_of(workload: Object) -> Goal:
         kind=kind,
         node_selector=_node_selector(pod),
         expected_nodes=int(annotations.get(names.NODE_COUNT_ANNOTATION, 1)),
-        gpus_per_node=sum(_gpus(container.get("resources", {}).get("limits")) for container in pod["containers"]),
+        **_asked_gpus(pod),
         instance=annotations.get(names.INSTANCE_TYPE_ANNOTATION, ""),
         until="completed" if kind == "Job" else "ready",
     )
+
+
+def _asked_gpus(pod: Object) -> dict[str, Any]:
+    """What the containers of a pod ask for together; slices of one MIG profile are named as such."""
+    limits = [container.get("resources", {}).get("limits") or {} for container in pod["containers"]]
+    slices = sorted(
+        {name for limit in limits for name in limit if name.startswith(names.MIG_RESOURCE.partition("{")[0])}
+    )
+    resource = slices[0] if slices else names.GPU_RESOURCE
+    return {"gpu_resource": resource, "gpus_per_node": sum(_amount(limit, resource) for limit in limits)}
 
 
 def _node_selector(pod: Object) -> dict[str, str]:
@@ -135,14 +146,14 @@ def is_ready(item: Object) -> bool:
     return bool(condition(item, "Ready").get("status") == "True")
 
 
-def gpus_of(node: Object) -> int:
-    """GPUs that pods may have."""
-    return _gpus(status_of(node).get("allocatable"))
+def gpus_of(node: Object, goal: Goal) -> int:
+    """GPUs, or slices, that pods may have."""
+    return _amount(status_of(node).get("allocatable"), goal.gpu_resource)
 
 
-def usable(nodes: Iterable[Object], gpus_per_node: int) -> tuple[Object, ...]:
+def usable(nodes: Iterable[Object], goal: Goal) -> tuple[Object, ...]:
     """The nodes that are Ready and offer enough GPUs."""
-    return tuple(node for node in nodes if is_ready(node) and gpus_of(node) >= gpus_per_node)
+    return tuple(node for node in nodes if is_ready(node) and gpus_of(node, goal) >= goal.gpus_per_node)
 
 
 def condition(item: Object, kind: str) -> Object:
@@ -188,8 +199,8 @@ def is_owned_by(item: Object, owner: Object) -> bool:
     return any(reference["uid"] == uid_of(owner) for reference in item["metadata"].get("ownerReferences") or [])
 
 
-def _gpus(amounts: Mapping[str, Any] | None) -> int:
-    return int((amounts or {}).get(names.GPU_RESOURCE, 0))
+def _amount(amounts: Mapping[str, Any] | None, resource: str) -> int:
+    return int((amounts or {}).get(resource, 0))
 
 
 def _revision(replica_set: Object) -> int:

@@ -194,4 +194,5 @@ def asked_for(values: Mapping[str, object]) -> Goal:
     numbers = {name: int(float(str(fields[name]))) for name in ("expected_nodes", "gpus_per_node")}
     texts = {name: fields.get(name) or "" for name in ("namespace", "workspace", "kind", "instance", "until")}
     selector = fields.get("node_selector") or {}
-    return Goal(node_selector=selector, **numbers, **texts)  # type: ignore[arg-type]
+    resource = fields.get("gpu_resource") or names.GPU_RESOURCE
+    return Goal(node_selector=selector, gpu_resource=resource, **numbers, **texts)  # type: ignore[arg-type]

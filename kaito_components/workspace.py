@@ -125,6 +125,7 @@ class Workspace(pulumi.ComponentResource):
                 node_selector=planned.node_selector,
                 expected_nodes=planned.node_count,
                 gpus_per_node=planned.gpus_per_node,
+                gpu_resource=planned.gpu_resource,
                 opts=pulumi.ResourceOptions(parent=self),
             )
         ]
@@ -148,6 +149,7 @@ class Workspace(pulumi.ComponentResource):
             node_selector=planned.node_selector,
             expected_nodes=planned.node_count,
             gpus_per_node=planned.gpus_per_node,
+            gpu_resource=planned.gpu_resource,
             instance=planned.instance_type,
             until=planned.wait,
             timeout_seconds=planned.timeout_seconds,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from kaito_components.diagnosis.trouble import Trouble, short
-from kaito_components.names import GPU_RESOURCE
 from kaito_components.snapshot import Goal, Object, Snapshot, condition, gpus_of, is_ready, matching, name_of, usable
 
 SECONDS_TO_JOIN = 600  # AKS answers for a pool when its machines run; joining takes them a few minutes
@@ -18,12 +17,12 @@ def node_troubles(snapshot: Snapshot, goal: Goal) -> Iterator[Trouble]:
     found = matching(snapshot.nodes, goal.node_selector)
     for node in found:
         yield from _pressure(node)
-    if len(usable(found, goal.gpus_per_node)) >= goal.expected_nodes:
+    if len(usable(found, goal)) >= goal.expected_nodes:
         return
     for node in found:
         if not is_ready(node):
             yield _not_ready(node)
-        elif gpus_of(node) < goal.gpus_per_node:
+        elif gpus_of(node, goal) < goal.gpus_per_node:
             yield _without_gpus(node, goal)
     if len(found) < goal.expected_nodes:
         yield Trouble(
@@ -48,7 +47,7 @@ def _without_gpus(node: Object, goal: Goal) -> Trouble:
     return Trouble(
         f"Node {name_of(node)}",
         "NodePluginsNotReady",
-        f"it offers {gpus_of(node)} of {goal.gpus_per_node} {GPU_RESOURCE}",
+        f"it offers {gpus_of(node, goal)} of {goal.gpus_per_node} {goal.gpu_resource}",
         "Check that the NVIDIA driver and device plugin run on it; a taint they do not tolerate keeps them away",
         SECONDS_FOR_PLUGIN,
     )

@@ -29,16 +29,19 @@ def placement(plan: Plan) -> dict[str, Any]:
     """Affinity to the Workspace's nodes, and the tolerations for their taints."""
     expressions = [{"key": k, "operator": "In", "values": [v]} for k, v in sorted(plan.node_selector.items())]
     required = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
-    placed: dict[str, Any] = {"tolerations": tolerations()}
+    placed: dict[str, Any] = {"tolerations": tolerations(plan.gpu_resource)}
     if expressions:
         placed["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     return placed
 
 
-def tolerations() -> list[dict[str, Any]]:
-    """KAITO's: GPU nodes, its own taint, and spot nodes."""
+def tolerations(gpu_resource: str) -> list[dict[str, Any]]:
+    """KAITO's: GPU nodes, those of the MIG profile, its own taint, and spot nodes."""
     return [
-        {"key": names.GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"},
+        *(
+            {"key": key, "operator": "Exists", "effect": "NoSchedule"}
+            for key in dict.fromkeys((names.GPU_RESOURCE, gpu_resource))
+        ),
         {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
         {
             "key": "kubernetes.azure.com/scalesetpriority",
@@ -50,12 +53,12 @@ def tolerations() -> list[dict[str, Any]]:
 
 
 def resources(plan: Plan) -> dict[str, Any]:
-    """All GPUs of the node; without GPUs, memory for the weights.
+    """All GPUs of the node, or a slice of one; without GPUs, memory for the weights.
 
     CPU and memory are asked for in any case: a pod that asks for none is the first to be evicted from a full node.
     """
     if plan.gpus_per_node:
-        gpus = {names.GPU_RESOURCE: str(plan.gpus_per_node)}
+        gpus = {plan.gpu_resource: str(plan.gpus_per_node)}
         return {"requests": {"cpu": "1", "memory": "1Gi", **gpus}, "limits": gpus}
     weights = plan.preset.weights_bytes if plan.preset else 0
     return {"requests": {"cpu": "1", "memory": quantity(loaded_bytes(weights, plan.dtype) + GIB)}}

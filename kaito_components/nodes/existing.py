@@ -23,8 +23,9 @@ from kaito_components import provider_process
 from kaito_components.errors import ClusterError
 from kaito_components.names import GPU_RESOURCE, label_selector
 from kaito_components.snapshot import Goal, Object, gpus_of, is_ready, matching, name_of, usable
+from kaito_components.waiting import asked_for
 
-WATCHED = ("node_selector", "expected_nodes", "gpus_per_node")
+WATCHED = ("node_selector", "expected_nodes", "gpus_per_node", "gpu_resource")
 
 
 class ExistingNodesProvider(ResourceProvider):
@@ -80,6 +81,7 @@ class ExistingNodes(Resource, module="kaito", name="ExistingNodes"):
         node_selector: Mapping[str, str],
         expected_nodes: int,
         gpus_per_node: int,
+        gpu_resource: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         properties = {
@@ -89,6 +91,7 @@ class ExistingNodes(Resource, module="kaito", name="ExistingNodes"):
             "node_selector": dict(node_selector),
             "expected_nodes": expected_nodes,
             "gpus_per_node": gpus_per_node,
+            "gpu_resource": gpu_resource,
         }
         options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=True))
         super().__init__(ExistingNodesProvider(), name, properties, options)
@@ -97,19 +100,20 @@ class ExistingNodes(Resource, module="kaito", name="ExistingNodes"):
 def shortage(nodes: tuple[Object, ...], goal: Goal) -> str:
     """What is missing among the nodes of a cluster, and what there is instead; nothing if there are enough. Pure."""
     found = matching(nodes, goal.node_selector)
-    if len(usable(found, goal.gpus_per_node)) >= goal.expected_nodes:
+    if len(usable(found, goal)) >= goal.expected_nodes:
         return ""
-    each = f" and {_count(goal.gpus_per_node, 'GPU')} each" if goal.gpus_per_node else ""
+    noun = "GPU" if goal.gpu_resource == GPU_RESOURCE else f"{goal.gpu_resource.partition('-')[2]} slice"
+    each = f" and {_count(goal.gpus_per_node, noun)} each" if goal.gpus_per_node else ""
     needed = f"needs {_count(goal.expected_nodes, 'Ready node')} with {goal.nodes_text}{each}"
-    seen = ", ".join(f"{name_of(node)} ({_description(node)})" for node in found)
+    seen = ", ".join(f"{name_of(node)} ({_description(node, goal, noun)})" for node in found)
     way_out = "Label nodes (kubectl label node NAME KEY=VALUE), add some, or let a pool be made (nodes: aks)"
     if found and all(is_ready(node) for node in found) and goal.gpus_per_node:
-        way_out = f"Check the device plugin that offers {GPU_RESOURCE}, or add nodes"
+        way_out = f"Check the device plugin that offers {goal.gpu_resource}, or add nodes"
     return f"{needed}; found {len(found)}{': ' + seen if seen else ''}. {way_out}"
 
 
-def _description(node: Object) -> str:
-    gpus = f"{_count(gpus_of(node), 'GPU')} allocatable"
+def _description(node: Object, goal: Goal, noun: str) -> str:
+    gpus = f"{_count(gpus_of(node, goal), noun)} allocatable"
     return gpus if is_ready(node) else f"not Ready, {gpus}"
 
 
@@ -119,15 +123,15 @@ def _count(number: int, noun: str) -> str:
 
 def _shortage(props: Mapping[str, Any]) -> str:
     """Raises ClusterError if the cluster cannot be asked."""
-    return shortage(_nodes(props), _goal(props))
+    return shortage(_nodes(props), asked_for(props))
 
 
 def _checked(props: dict[str, Any]) -> dict[str, Any]:
     """All outputs, if there are enough nodes."""
-    nodes, goal = _nodes(props), _goal(props)
+    nodes, goal = _nodes(props), asked_for(props)
     if problem := shortage(nodes, goal):
         raise ClusterError(problem)
-    found = usable(matching(nodes, goal.node_selector), goal.gpus_per_node)
+    found = usable(matching(nodes, goal.node_selector), goal)
     return {**props, "node_names": sorted(name_of(node) for node in found)}
 
 
@@ -139,15 +143,6 @@ def _nodes(props: Mapping[str, Any]) -> tuple[Object, ...]:
         return tuple(cluster.get(Query("/api/v1/nodes", "Node", labels=_selector(props))).items)
     finally:
         cluster.close()
-
-
-def _goal(props: Mapping[str, Any]) -> Goal:
-    return Goal(
-        namespace="", workspace="", kind="Deployment",
-        node_selector=props["node_selector"],
-        expected_nodes=int(props["expected_nodes"]),
-        gpus_per_node=int(props["gpus_per_node"]),
-    )  # fmt: skip
 
 
 def _selector(props: Mapping[str, Any]) -> str:

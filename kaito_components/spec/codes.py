@@ -35,7 +35,6 @@ CODES: dict[str, str] = {
     "selector": "The label selector cannot become one value for each label.",
     "reserved-label": "All labels of the selector are ones that KAITO keeps for itself.",
     "partition": "resource.partition breaks one of KAITO's rules.",
-    "partition-unsupported": "MIG partitions are not supported yet.",
     "tuning-one-node": "Tuning uses one node.",
     # inference and tuning
     "v1beta1-only": "v1alpha1 does not have it.",

@@ -17,7 +17,7 @@ from kaito_components.spec.explaining import explain, holder_of, path_of
 
 _ROUNDS = 8  # a wrong model is replaced level by level; the deepest field is seven levels down
 _ABOUT_FIELDS_BELOW = {"one-of", "adapter-source"}
-_ABOUT_FIELDS_BESIDE = {"partition", "partition-unsupported"}
+_ABOUT_FIELDS_BESIDE = {"partition"}
 
 
 @dataclass(frozen=True)

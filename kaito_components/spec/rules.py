@@ -131,9 +131,6 @@ def _of_partition(document: Document, partition: schema.Partition, parsed: schem
         if partition.count is None:
             yield document.error("partition", f"{field}.count", "is missing: the number of GPUs for each pod")
         return
-    yield document.error(
-        "partition-unsupported", f"{field}.mode", "mig is not supported yet; use mode accelerator with a count of GPUs"
-    )
     if partition.count is not None:
         yield document.error("partition", f"{field}.count", "belongs to mode accelerator; remove it")
     if partition.profile is None:

@@ -101,7 +101,7 @@ class LabelSelector(Strict):
 class Partition(Strict):
     """A part of a node's GPUs, on nodes that exist already."""
 
-    mode: Literal["mig", "accelerator"] = needed("`accelerator`; `mig` is not supported yet")
+    mode: Literal["mig", "accelerator"] = needed("`accelerator`: whole GPUs; `mig`: a slice of one")
     profile: StrictStr | None = described("the MIG profile, such as `1g.10gb`; only for `mig`")
     count: StrictInt | None = described("whole GPUs for each pod; only for `accelerator`", ge=1)
 

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,36 +48,58 @@ def test_a_program_that_imports_the_package_serves_a_model_on_a_cpu_size(
         stack.remove()
 
 
-def existing(cloud: Instance, namespace: str, name: str) -> dict[str, Any]:
+def existing(namespace: str, **resource: Any) -> dict[str, Any]:
     """A Workspace for nodes that carry its namespace's name as a label."""
     return {
         "apiVersion": "kaito.sh/v1beta1",
         "kind": "Workspace",
-        "metadata": {"name": name},
-        "resource": {"labelSelector": {"matchLabels": {"test": namespace}}},
+        "metadata": {"name": "phi"},
+        "resource": {"labelSelector": {"matchLabels": {"test": namespace}}, **resource},
         "inference": {"preset": {"name": "phi-4-mini-instruct"}},
     }
 
 
+@pytest.fixture
+def add_node(cloud: Instance, namespace: str) -> Iterator[Callable[..., None]]:
+    """Adds a node with one GPU, or with what is given, and the namespace's name as a label."""
+    name = f"{namespace}-vmss000000"
+
+    def add(**offers: str) -> None:
+        node = node_manifest(
+            name, "mine", CLUSTER, "any", 8, 2**36, 0 if offers else 1, "here", {"test": namespace}, []
+        )
+        for kind in ("capacity", "allocatable"):
+            node["status"][kind] |= offers
+        apply_node(cloud.kubeconfig, node)
+
+    yield add
+    delete_node(cloud.kubeconfig, name)
+
+
 def test_on_existing_nodes_preview_misses_nodes_and_up_uses_them(
-    cloud: Instance, make_stack: MakeStack, namespace: str, azure: Azure
+    cloud: Instance, make_stack: MakeStack, namespace: str, azure: Azure, add_node: Callable[..., None]
 ) -> None:
-    stack = make_stack(
-        existing(cloud, namespace, "phi"),
-        nodes={"provider": "existing"},
-        cluster={"kubeconfig": str(cloud.kubeconfig)},
-    )
+    own = {"nodes": {"provider": "existing"}, "cluster": {"kubeconfig": str(cloud.kubeconfig)}}
+    stack = make_stack(existing(namespace), **own)
     refused = stack.preview(check=False)
     assert refused.code != 0 and f"test={namespace}" in refused.text
-    name = f"{namespace}-vmss000000"
-    node = node_manifest(name, "mine", CLUSTER, "any", 8, 2**36, 1, "here", {"test": namespace}, [])
-    apply_node(cloud.kubeconfig, node)
-    try:
-        stack.up()
-        assert stack.preview("--expect-no-changes").ops == {} and azure.pools == set()
-        stack.destroy()
-    finally:
-        delete_node(cloud.kubeconfig, name)
+    add_node()
+    stack.up()
+    assert stack.preview("--expect-no-changes").ops == {} and azure.pools == set()
+    stack.destroy()
+
+
+def test_a_model_runs_on_a_slice_of_a_gpu(
+    cloud: Instance, make_stack: MakeStack, namespace: str, add_node: Callable[..., None]
+) -> None:
+    own = {"nodes": {"provider": "existing"}, "cluster": {"kubeconfig": str(cloud.kubeconfig)}}
+    stack = make_stack(existing(namespace, partition={"mode": "mig", "profile": "1g.10gb"}), **own)
+    add_node(**{"nvidia.com/mig-1g.5gb": "7"})
+    refused = stack.preview(check=False)
+    assert refused.code != 0 and "0 1g.10gb slices allocatable" in refused.text
+    add_node(**{"nvidia.com/mig-1g.10gb": "7"})
+    stack.up()
+    stack.destroy()
 
 
 @pytest.mark.parametrize("stack_file", sorted(PROJECT.glob("stacks/Pulumi.*.yaml")), ids=lambda path: path.stem)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kaito_components.manifests import workload_objects
 from kaito_components.plan import NodeOptions, WaitOptions, plan
 from kaito_components.spec.model import Partition
 from kaito_components.units import GIB
@@ -115,6 +116,20 @@ def test_on_existing_nodes_the_partition_or_the_option_says_how_many_gpus() -> N
     assert planned(inference(None, partition=partition), nodes=EXISTING).tensor_parallel_size == 2
     made = planned(inference(None, "smollm2-135m-instruct"), nodes=replace(EXISTING, gpus_per_node=0))
     assert (made.gpus_per_node, made.runtime, made.dtype) == (0, "transformers", "float32")
+
+
+def test_a_mig_slice_is_asked_for_by_its_profile() -> None:
+    made = planned(inference(None, partition=Partition("mig", "1g.10gb")), nodes=EXISTING)
+    pod = workload_objects(made)[-1]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/mig-1g.10gb": "1"}
+    assert {"key": "nvidia.com/mig-1g.10gb", "operator": "Exists", "effect": "NoSchedule"} in pod["tolerations"]
+    assert (made.tensor_parallel_size, codes(made, "error")) == (1, set())
+
+
+def test_a_model_larger_than_its_slice_does_not_fit() -> None:
+    made = planned(inference(None, partition=Partition("mig", "1g.5gb")), nodes=EXISTING)
+    (found,) = [one for one in made.findings if one.code == "does-not-fit"]
+    assert found.field == "resource.partition.profile" and "one slice (5.0 GiB)" in found.message
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_node_that_is_not_ready_is_named_with_its_reason() -> None:
 
 def test_a_node_without_device_plugin_does_not_count() -> None:
     check = conditions.nodes(snapshot(nodes=(node(gpus=0),)), goal())
-    assert (check.ok, "node-a offers 0 of 2 GPUs" in check.text) == (False, True)
+    assert (check.ok, "node-a offers 0 of 2 nvidia.com/gpu" in check.text) == (False, True)
 
 
 def test_nodes_of_others_do_not_count() -> None:

@@ -22,6 +22,14 @@ def test_a_node_without_gpus_is_named() -> None:
     assert "device plugin" in said
 
 
+def test_slices_of_a_gpu_are_counted_by_their_profile() -> None:
+    wanted = goal(gpus_per_node=1, gpu_resource="nvidia.com/mig-1g.10gb")
+    sliced = node("node-b", gpus=0)
+    sliced["status"]["allocatable"]["nvidia.com/mig-1g.10gb"] = "7"
+    assert "1 1g.10gb slice each; found 1: node-a (0 1g.10gb slices allocatable)" in shortage((node(),), wanted)
+    assert shortage((node(), sliced), wanted) == ""
+
+
 def test_a_node_that_is_not_ready_is_named() -> None:
     assert "node-a (not Ready, 2 GPUs allocatable)" in shortage((node(ready="Unknown"),), goal())
 

@@ -43,6 +43,12 @@ def test_gpus_per_node_are_the_pods_limits() -> None:
     assert goal_of(workload()).gpus_per_node == 2
 
 
+def test_slices_of_gpus_are_the_pods_limits_too() -> None:
+    pod = {"containers": [{"name": "main", "resources": {"limits": {"nvidia.com/mig-1g.10gb": "1"}}}]}
+    goal = goal_of(workload(**pod))
+    assert (goal.gpu_resource, goal.gpus_per_node) == ("nvidia.com/mig-1g.10gb", 1)
+
+
 def test_nodes_are_those_of_the_required_affinity() -> None:
     goal = goal_of(workload(affinity=affinity(EXPRESSIONS)))
     assert goal.node_selector == {"apps": "phi", "kubernetes.azure.com/agentpool": "ws1234567890"}

@@ -69,6 +69,18 @@ inference:
     presetOptions:
       modelAccessSecret: hf-token
 """,
+    "a slice of a GPU": f"""\
+{HEAD}resource:
+  labelSelector:
+    matchLabels:
+      apps: mig
+  partition:
+    mode: mig
+    profile: 1g.10gb
+inference:
+  preset:
+    name: phi-4-mini-instruct
+""",
     "weights on the node": f"""\
 {HEAD}  annotations:
     kaito.sh/use-local-weights: "true"

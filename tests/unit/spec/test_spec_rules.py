@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kaito_components.spec.model import Partition
 from tests.unit.spec.workspaces import (
     EXISTING,
     INFERENCE,
@@ -72,7 +73,9 @@ RULES: list[tuple[dict[str, Any], str, Any, str, str]] = [
     (EXISTING, "resource/partition", {"mode": "accelerator"}, "partition", "number of GPUs"),
     (EXISTING, "resource/partition", {"mode": "accelerator", "count": 0}, "wrong-type", "at least 1"),
     (EXISTING, "resource/partition", {"mode": "half"}, "wrong-type", "'mig' or 'accelerator'"),
-    (EXISTING, "resource/partition", {"mode": "mig", "profile": "1g.10gb"}, "partition-unsupported", "mig is not"),
+    (EXISTING, "resource/partition", {"mode": "mig"}, "partition", "is missing: the MIG profile"),
+    (EXISTING, "resource/partition", {"mode": "mig", "profile": "1g.99gb"}, "partition", "not a MIG profile"),
+    (EXISTING, "resource/partition", {"mode": "mig", "profile": "1g.10gb", "count": 1}, "partition", "belongs to mode"),
     (OLD, "inference/preset/accessMode", "private", "missing-field", "names the image"),
     (OLD, "inference/preset/name", "microsoft/Phi-4", "v1beta1-only", "kaito.sh/v1beta1"),
     (OLD, "inference/preset/presetOptions", {"modelAccessSecret": "hf"}, "v1beta1-only", "kaito.sh/v1beta1"),
@@ -128,17 +131,9 @@ def test_a_reserved_label_beside_others_is_left_to_the_plan() -> None:
     assert accepted(changed(INFERENCE, "resource/labelSelector/matchLabels", labels)).resource.match_labels == labels
 
 
-MIG = [
-    ({"mode": "mig"}, {"partition-unsupported", "partition"}, "profile"),
-    ({"mode": "mig", "profile": "1g.99gb"}, {"partition-unsupported", "partition"}, "not a MIG profile"),
-    ({"mode": "mig", "profile": "1g.10gb", "count": 1}, {"partition-unsupported", "partition"}, "belongs to mode"),
-]
-
-
-@pytest.mark.parametrize(("partition", "codes", "words"), MIG)
-def test_mig_has_a_known_profile_and_no_count(partition: Any, codes: set[str], words: str) -> None:
-    found = problems(changed(EXISTING, "resource/partition", partition))
-    assert {finding.code for finding in found} == codes and any(words in str(finding) for finding in found)
+def test_mig_has_a_known_profile() -> None:
+    made = accepted(changed(EXISTING, "resource/partition", {"mode": "mig", "profile": "1g.10gb"}))
+    assert made.resource.partition == Partition("mig", "1g.10gb")
 
 
 def test_accelerator_has_no_profile() -> None:
