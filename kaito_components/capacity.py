@@ -76,11 +76,18 @@ class _Account:
     first_short: int | None = None  # index of the plan with which it is exceeded
 
 
-def checked(plans: Sequence[Plan], region: Region, existing: Sequence[ExistingPool] = ()) -> list[Plan]:
-    """The plans with what there is to say about quota and VM sizes; what could not be checked is said once."""
-    found: list[list[Finding]] = [[*_about_offer(plan, region, existing)] for plan in plans]
-    for index, short in _about_quota(plans, region, existing):
-        found[index].append(short)
+def checked(plans: Sequence[Plan], region: Region, existing: Sequence[ExistingPool] | None = ()) -> list[Plan]:
+    """The plans with what there is to say about quota and VM sizes; what could not be checked is said once.
+
+    Args:
+        plans: all of one stack, in the order in which their pools are made.
+        region: what Azure says.
+        existing: the stack's pools; None: it is not known which there are. Quota that is short is then a warning,
+            because nodes that are there already are counted twice.
+    """
+    found: list[list[Finding]] = [[*_about_offer(plan, region, existing or ())] for plan in plans]
+    for index, short in _about_quota(plans, region, existing or ()):
+        found[index].append(_doubted(short) if existing is None else short)
     first = next((index for index, plan in enumerate(plans) if plan.pool), None)
     if first is not None:
         found[first] += [
@@ -161,6 +168,11 @@ def _about_quota(
             yield account.first_short, finding(short.spec, "error", "quota-short", SIZE, text)
 
 
+def _doubted(found: Finding) -> Finding:
+    text = f"{found.message}; pools that exist already are not known here, and count as new"
+    return replace(found, severity="warning", message=text) if found.code == "quota-short" else found
+
+
 def _count(account: _Account, index: int, plan: Plan, vcpus: int) -> None:
     account.taken += vcpus
     account.most = max(account.most, account.taken)
@@ -172,9 +184,9 @@ def _count(account: _Account, index: int, plan: Plan, vcpus: int) -> None:
 
 def _short(account: _Account, region: Region, freed: int) -> str:
     quota, left = account.quota, max(0, account.quota.limit - account.quota.used)
-    kind = {TOTAL: "all vCPUs", SPOT: "spot vCPUs"}.get(quota.name, f"{quota.name} vCPUs")
+    kind = {TOTAL: "vCPUs of all families", SPOT: "spot vCPUs"}.get(quota.name, f"{quota.name} vCPUs")
     text = (
-        f"{', '.join(account.asking)} need {account.most} more {kind} in {region.name}, and {left} are left "
+        f"{account.most} more {kind} are needed in {region.name} ({', '.join(account.asking)}), and {left} are left "
         f"({quota.used} of {quota.limit} used)"
     )
     if freed and account.most - freed <= left:

@@ -25,11 +25,11 @@ class Review:
 
     Attributes:
         options: what to ask; `region` and `subscription` as far as they are known.
-        existing: the pools that the stack has already.
+        existing: the pools that the stack has already; None: it is not known which.
     """
 
     options: AzureOptions
-    existing: Sequence[ExistingPool] = ()
+    existing: Sequence[ExistingPool] | None = None
     _plans: list[Plan] = field(default_factory=list)
     _prices: Prices = field(default_factory=Prices)
     _region: Region | None = None
@@ -70,9 +70,11 @@ class Review:
 
         subscription = self.options.subscription or next(filter(None, map(os.environ.get, SUBSCRIPTIONS)), None)
         is_first = self._region is None
-        sizes = {plan.pool.vm_size for plan in self._plans if plan.pool} | {pool.vm_size for pool in self.existing}
+        sizes = {plan.pool.vm_size for plan in self._plans if plan.pool} | {
+            pool.vm_size for pool in self.existing or ()
+        }
         gibs = [plan.pool.os_disk_size_gib for plan in self._plans if plan.pool]
-        gibs += [pool.disk_gib for pool in self.existing]
+        gibs += [pool.disk_gib for pool in self.existing or ()]
         wanted = Wanted(
             region,
             subscription if is_first else None,  # quota and sizes are asked for once

@@ -96,14 +96,14 @@ def is_priced_region(region: str) -> bool:
     return near_regions(region) == [region]
 
 
-def total(plans: Sequence[Plan], existing: Sequence[ExistingPool], prices: Prices) -> Total:
-    """The sum over plans that have been priced."""
+def total(plans: Sequence[Plan], existing: Sequence[ExistingPool] | None, prices: Prices) -> Total:
+    """The sum over plans that have been priced; where it is not known what exists, neither is the change."""
     pools = [plan for plan in plans if plan.pool]
     unknown = tuple(f"{plan.namespace}/{plan.name}" for plan in pools if plan.cost is None)
     costs = [plan.cost for plan in pools if plan.cost]
     if len({cost.currency for cost in costs}) != 1:
         return Total(None, tuple(f"{plan.namespace}/{plan.name}" for plan in pools))
-    changes = [*_changes(plans, existing, prices)]
+    changes = [None] if existing is None else [*_changes(plans, existing, prices)]
     change = None if None in changes or unknown else sum(one for one in changes if one)
     return Total(_sum(costs), unknown, change)
 

@@ -4,6 +4,7 @@ No network either, unless `--azure` asks for quota, VM sizes and prices: see `re
 """
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -61,12 +62,14 @@ def plan(
         print(f"{found.severity}: {found}", file=sys.stderr)
     options = NodeOptions(provider=nodes.value, gpus_per_node=gpus_per_node)
     planned = [_plan(workspace, bundle, options, image_registry, region) for workspace in bundle.workspaces]
-    review = Review(asked)
+    review = Review(asked, existing=())  # nothing is known of a stack here: all nodes count as new
     planned = _reviewed(planned, review)
     if format is Format.json:
         print(plan_json.dump(planned))
     else:
-        plan_text.show(planned, review.total if review.knows_prices else None)
+        pools = [plan for _, plan, _ in planned if plan and plan.pool]
+        total = replace(review.total, change_per_hour=None)
+        plan_text.show(planned, total if region and len(pools) > 1 else None)
     raise typer.Exit(1 if any(found.severity == "error" for _, _, findings in planned for found in findings) else 0)
 
 

@@ -59,8 +59,8 @@ def test_the_sum_of_all_workspaces_is_checked_and_said_where_it_is_exceeded() ->
     assert said["a"] == said["b"] == said["d"] == ()
     (short,) = said["c"]
     assert (short.severity, short.code, short.field) == ("error", "quota-short", "resource.instanceType")
-    assert "default/a, default/b, default/c, default/d need 96 more" in short.message
-    assert f"{FAMILY} vCPUs in eastus, and 48 are left (0 of 48 used)" in short.message
+    needed = f"96 more {FAMILY} vCPUs are needed in eastus (default/a, default/b, default/c, default/d)"
+    assert f"{needed}, and 48 are left (0 of 48 used)" in short.message
     assert "ask for more at https://" in short.message
 
 
@@ -73,13 +73,13 @@ def test_two_families_do_not_share_a_quota_but_the_region_has_one_for_all() -> N
     plans = [planned("a", A100), planned("b", T4)]
     assert codes(plans, region(family=(0, 24), total=(0, 28))) == set()
     (short,) = found(plans, region(family=(0, 24), total=(0, 27)))["b"]
-    assert "need 28 more all vCPUs in eastus" in short.message
+    assert "28 more vCPUs of all families are needed in eastus (default/a, default/b)" in short.message
 
 
 def test_spot_nodes_count_against_the_quota_of_all_spot_nodes_only() -> None:
     assert codes([planned(spot=True)], region(family=(0, 0), total=(0, 0))) == set()
     (short,) = found([planned("a", spot=True), planned("b", spot=True)])["b"]
-    assert "need 48 more spot vCPUs" in short.message
+    assert "48 more spot vCPUs are needed" in short.message
 
 
 def test_a_pool_that_is_there_needs_nothing() -> None:
@@ -91,7 +91,7 @@ def test_a_pool_that_grows_needs_the_difference() -> None:
     one = planned(count=3)
     assert codes([one], region(family=(24, 72)), [pool_of(one, 1)]) == set()
     (short,) = found([one], region(family=(24, 71)), [pool_of(one, 1)])["a"]
-    assert "need 48 more" in short.message
+    assert "48 more" in short.message
 
 
 def test_what_an_earlier_pool_gives_back_is_there_for_a_later_one() -> None:
@@ -125,12 +125,19 @@ def test_the_family_is_the_one_that_azure_names() -> None:
     assert codes([planned()], replace(there, offers=moved, quotas=quotas)) == set()
 
 
-SHOWN = {  # by the tests below, which hold code and severity
-    "quota-short": "error",
-    "sku-restricted": "error",
-    "vm-size-unavailable": "error",
-    "azure-check-failed": "warning",
-}
+def test_short_quota_is_a_warning_where_the_stacks_pools_are_not_known() -> None:
+    (one,) = checked([planned()], region(family=(48, 48)), None)[0].findings
+    assert (one.severity, one.code) == ("warning", "quota-short")
+    assert "pools that exist already are not known here, and count as new" in one.message
+
+
+SHOWN = [  # by the tests of this file, which hold code and severity
+    ("quota-short", "error"),
+    ("quota-short", "warning"),
+    ("sku-restricted", "error"),
+    ("vm-size-unavailable", "error"),
+    ("azure-check-failed", "warning"),
+]
 SOLD: list[tuple[str, str, dict[str, Any], dict[str, Any], str]] = [
     ("sku-restricted", "resource.instanceType", {"restrictions": (Restriction("NotAvailableForSubscription"),)}, {},
      "is restricted in eastus (NotAvailableForSubscription): Azure does not sell it to this subscription"),

@@ -145,6 +145,6 @@ def test_the_documentation_lists_every_code_with_its_severities() -> None:
     shown: dict[str, set[str]] = {code: {"error"} for code, _, _ in REFUSED}
     for severity, code, _, _ in [*FOUND, *BENT]:
         shown.setdefault(code, set()).add(severity)
-    for code, severity in SHOWN.items():
+    for code, severity in SHOWN:
         shown.setdefault(code, set()).add(severity)
     assert listed == {(code, ", ".join(sorted(severities))) for code, severities in shown.items()}
