@@ -67,7 +67,7 @@ def cheapest(sizes: Sequence[VmSize], region: str | None) -> list[VmSize]:
 
 def _with_price(size: VmSize, region: str | None) -> str:
     price = price_of(size.name, region) if region else None
-    return f"{size.name} ({price.per_hour:g} {price.currency} an hour)" if price else size.name
+    return f"{size.name} ({price.per_hour:,.2f} {price.currency} an hour)" if price else size.name
 
 
 def misfit(spec: Workspace, text: str, field: str = FIELD) -> Finding:

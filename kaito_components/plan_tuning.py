@@ -1,6 +1,7 @@
 """Whether tuning fits a node: on each GPU, for each of them holds all of it. Called by plan_fit."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kaito_components import sizing_tuning
@@ -23,20 +24,31 @@ def training_of(spec: Workspace, preset: Preset, config: ConfigMap | None, dtype
     assert spec.tuning
     sections = _sections(config.data.get("training_config.yaml", "") if config else "")
     lora, arguments = sections("LoraConfig"), sections("TrainingArguments")
-    wide = dtype == "float32"
-    bits = 32 if wide else 16
-    if spec.tuning.method == "qlora":
-        bits = 8 if sections("QuantizationConfig").get("load_in_8bit") is True else 4
     targets = lora.get("target_modules")
     named = tuple(map(str, targets)) if isinstance(targets, list) else ("all-linear",) if targets else ()
-    return Training(
-        weight_bits=bits,
-        value_bytes=4 if wide else 2,
+    usual = default_training(preset, spec.tuning.method, dtype)
+    in_eight = usual.weight_bits == 4 and sections("QuantizationConfig").get("load_in_8bit") is True
+    return replace(
+        usual,
+        weight_bits=8 if in_eight else usual.weight_bits,
         rank=_count(lora.get("r"), RANK),
-        targets=named or (preset.tuning.target_modules if preset.tuning else ()),
+        targets=named or usual.targets,
         row_tokens=_count(arguments.get("max_length", arguments.get("max_seq_length")), ROW_TOKENS),
         rows=_count(arguments.get("per_device_train_batch_size"), ROWS),
         checkpointing=arguments.get("gradient_checkpointing") is not False,
+    )
+
+
+def default_training(preset: Preset, method: str, dtype: str) -> Training:
+    """What is trained with when the user says no more than the method."""
+    is_wide = dtype == "float32"
+    return Training(
+        weight_bits=4 if method == "qlora" else 32 if is_wide else 16,
+        value_bytes=4 if is_wide else 2,
+        rank=RANK,
+        targets=preset.tuning.target_modules if preset.tuning else (),
+        row_tokens=ROW_TOKENS,
+        rows=ROWS,
     )
 
 

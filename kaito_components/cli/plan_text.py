@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from kaito_components.cli.memory_text import MemoryTable
 from kaito_components.errors import Finding
 from kaito_components.plan import Memory, Plan
+from kaito_components.plan_largest import largest_model
 from kaito_components.spec.model import Workspace
 from kaito_components.stack_cost import Total, money, origin
 from kaito_components.units import GIB, gib
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 KIB = 1024
@@ -34,13 +36,13 @@ def show(planned: Sequence[tuple[Workspace, Plan | None, tuple[Finding, ...]]], 
         console.print(f"  {total.sentence(_today())}", markup=False)
 
 
-def _table(console: "Console", lines: Iterable[tuple[str, str]]) -> None:
+def _table(console: "Console", lines: "Iterable[tuple[str, RenderableType]]") -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for label, value in lines:
-        table.add_row(Text(label, style="dim"), Text(value, overflow="fold"))
+        table.add_row(Text(label, style="dim"), Text(value, overflow="fold") if isinstance(value, str) else value)
     console.print(table)
 
 
@@ -56,24 +58,26 @@ def _say(console: "Console", found: Finding) -> None:
     console.print(Padding(Text(found.message), (0, 2, 0, 6)))
 
 
-def rows(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(label, value) of everything that was decided."""
+def rows(plan: Plan) -> "Iterator[tuple[str, RenderableType]]":
+    """(label, value) of everything that was decided: what it costs and holds first, what is made last."""
     yield "nodes", _nodes(plan)
     if plan.pool:
-        spot = ", spot" if plan.pool.spot else ""
-        yield "pool", f"{plan.pool.name}, {plan.pool.os_sku}, OS disk {plan.pool.os_disk_size_gib} GiB{spot}"
+        yield "cost", _cost(plan)
     if plan.preset:
         yield "model", f"{plan.preset.model} ({gib(plan.preset.weights_bytes)}, {plan.preset.license})"
         yield "task", _task(plan)
-        yield "weights", _weights(plan)
     if plan.memory:
         yield "memory", _memory(plan, plan.memory)
-    if plan.preset and not plan.spec.tuning:
-        length = plan.max_model_len
-        yield "context", "as long as fits" if length == "auto" else f"{length} tokens"
-    yield "disk", f"{gib(plan.disk_bytes)} needed on each node"
+    if plan.preset and not plan.spec.tuning and (plan.memory is None or plan.memory.free >= 0):
+        yield "context", _context(plan)
+    if largest := largest_model(plan):
+        yield "largest", f"{largest.name} ({gib(largest.weights_bytes)}) is the largest preset that one such node holds"
     if plan.pool:
-        yield "cost", _cost(plan)
+        spot = ", spot" if plan.pool.spot else ""
+        yield "pool", f"{plan.pool.name}, {plan.pool.os_sku}, OS disk {plan.pool.os_disk_size_gib} GiB{spot}"
+    yield "disk", f"{gib(plan.disk_bytes)} needed on each node"
+    if plan.preset:
+        yield "weights", _weights(plan)
     if plan.image:
         yield "image", plan.image
     yield "makes", "\n".join(f"{made.kind} {made.name}" for made in plan.resources)
@@ -107,25 +111,22 @@ def _weights(plan: Plan) -> str:
     return f"{source[plan.weights.kind]} {plan.weights.reference}{revision}"
 
 
-def _memory(plan: Plan, memory: Memory) -> str:
-    """What the GPUs of the Workspace hold, and a bar of one of them."""
+def _memory(plan: Plan, memory: Memory) -> MemoryTable:
+    """What one GPU holds, or the node where it has none."""
     gpus = plan.gpus_per_node * plan.node_count
-    copies = plan.data_parallel_size
-    share = memory.weights * copies / gpus
-    free = max(0, int(memory.usable_per_gpu - share))
-    cells = 30
-    used = min(cells, round(cells * share / memory.gpu))
-    reserved = round(cells * (memory.gpu - memory.usable_per_gpu) / memory.gpu)
-    bar = "#" * used + "-" * max(0, cells - used - reserved) + "." * min(reserved, cells - used)
-    lines = [f"[{bar}] of {gib(memory.gpu)} a GPU"]
-    lines.append(f"# {gib(share)} weights  - {gib(free)} free  . {gib(memory.gpu - memory.usable_per_gpu)} reserve")
-    if plan.spec.tuning:
-        lines.append("adapter, gradients and activations come on top; they are not estimated yet")
-    else:
-        per_token = memory.kv_cache_per_token
-        tokens = free * gpus // copies // per_token
-        lines.append(f"{per_token / KIB:g} KiB a token of context: room for {tokens} tokens")
-    return "\n".join(lines)
+    place = "the node" if not gpus else "the GPU" if gpus == 1 else f"each of {gpus} GPUs"
+    return MemoryTable(memory, place, "left" if plan.spec.tuning else "free for context")
+
+
+def _context(plan: Plan) -> str:
+    """How long one request can be, and how many of that length there can be at once."""
+    room = plan.room
+    if room is None:
+        return "as long as fits" if plan.max_model_len == "auto" else f"{plan.max_model_len:,} tokens"
+    at_once = "one request" if room.requests == 1 else f"{room.requests:,} requests at once"
+    per_token = plan.memory.kv_cache_per_token / KIB if plan.memory else 0
+    length = f"{room.context_tokens:,} tokens, {at_once} of that length"
+    return f"{length}\n{room.tokens:,} tokens in all, {per_token:g} KiB each"
 
 
 def _cost(plan: Plan) -> str:

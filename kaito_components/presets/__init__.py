@@ -3,7 +3,7 @@
 `lookup` finds one by name, `schema` checks its file, `model` is what comes out. Called by plan and the command.
 """
 
-from kaito_components.presets.lookup import load_preset, preset_names, tunable_presets
+from kaito_components.presets.lookup import load_preset, preset_names, presets_by_weight, tunable_presets
 from kaito_components.presets.model import Preset, TuningPreset
 
-__all__ = ["Preset", "TuningPreset", "load_preset", "preset_names", "tunable_presets"]
+__all__ = ["Preset", "TuningPreset", "load_preset", "preset_names", "presets_by_weight", "tunable_presets"]

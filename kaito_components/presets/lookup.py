@@ -11,9 +11,12 @@ from pathlib import Path
 
 from kaito_components.errors import KaitoError
 from kaito_components.presets.model import Preset
+from kaito_components.units import parse_bytes
 
 _PACKAGE = Path(__file__).parents[1]
 _NAMED = re.compile(r"^(?:model: (\S+)|aliases: \[(.*)\])$", re.MULTILINE)  # one line each, a test holds it
+
+_WEIGHTS = re.compile(r'^weights: "?([\d.]+(?:[KMGT]i)?)"?$', re.MULTILINE)
 
 
 def preset_names() -> list[str]:
@@ -49,6 +52,14 @@ def file_of(name: str, folder: Path) -> Path | None:
     if "/" not in name and path.is_file():
         return path
     return _other_names(folder).get(name)
+
+
+@cache
+def presets_by_weight() -> list[tuple[int, str]]:
+    """(bytes of weights, name) of all presets, heaviest first. One line of each file tells."""
+    texts = {name: (shipped_folder() / f"{name}.yaml").read_text() for name in preset_names()}
+    found = [(_WEIGHTS.search(text), name) for name, text in texts.items()]
+    return sorted(((parse_bytes(line[1]), name) for line, name in found if line), reverse=True)
 
 
 @cache

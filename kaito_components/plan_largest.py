@@ -1,0 +1,40 @@
+"""The largest preset that one node of a size holds. Called by the `plan` command."""
+
+from functools import cache
+
+from kaito_components import sizing, sizing_tuning
+from kaito_components.plan_room import free_bytes, kept_by_system
+from kaito_components.plan_tuning import default_training
+from kaito_components.plan_types import Plan, Runtime
+from kaito_components.presets import Preset, load_preset, presets_by_weight, tunable_presets
+from kaito_components.skus import VmSize
+
+Method = str | None  # of tuning; None: inference
+
+
+def largest_model(plan: Plan) -> Preset | None:
+    """For the size, runtime and task of this plan; None: no preset fits, or the size is not known."""
+    if plan.vm is None or plan.preset is None:
+        return None
+    return _largest(plan.vm, plan.runtime, plan.dtype, plan.spec.tuning.method if plan.spec.tuning else None)
+
+
+@cache
+def _largest(vm: VmSize, runtime: Runtime, dtype: str, method: Method) -> Preset | None:
+    """Heaviest first; what cannot be it is not even read."""
+    memory = vm.gpus * vm.gpu_memory_bytes or vm.memory_bytes
+    tunable = set(tunable_presets())
+    names = [name for weight, name in presets_by_weight() if (name in tunable if method else weight <= memory)]
+    return next((one for name in names if _fits(one := load_preset(name), vm, runtime, dtype, method)), None)
+
+
+def _fits(preset: Preset, vm: VmSize, runtime: Runtime, dtype: str, method: Method) -> bool:
+    if method:
+        training = default_training(preset, method, dtype)
+        return free_bytes(vm, (*sizing_tuning.terms(preset, training), kept_by_system(vm))) >= 0
+    if runtime not in preset.runtimes:
+        return False
+    if runtime == "vllm":
+        tokens = sizing.DEFAULT_CONTEXT_TOKENS
+        return sizing.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm, tokens) == 1
+    return sizing.fits_node(sizing.loaded_bytes(preset.weights_bytes, dtype), vm)
