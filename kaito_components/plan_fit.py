@@ -1,5 +1,7 @@
 """Whether a model fits its nodes, and how it is spread over them. Called by plan."""
 
+from dataclasses import replace
+
 from kaito_components import sizing
 from kaito_components.errors import Finding
 from kaito_components.estimates import Term, exact, total
@@ -72,7 +74,8 @@ def _vllm(spec: Workspace, preset: Preset, vm: VmSize, context: int | None, regi
         return Fit(nodes, spread, context or "auto", memory, room)
     spread = Parallelism(tensor=vm.gpus)
     memory = _memory(preset, vm, preset.weights_bytes, usable, _vllm_terms(preset, vm, spread))
-    roomy = [size for size in gpu_sizes() if sizing.vllm_nodes(preset.weights_bytes, per_token, size, tokens) == 1]
+    newer = gpu_sizes(sizing.VLLM_MIN_CAPABILITY)
+    roomy = [size for size in newer if sizing.vllm_nodes(preset.weights_bytes, per_token, size, tokens) == 1]
     text = (
         f"{preset.name} with {tokens} tokens of context ({gib(tokens * per_token)} of keys and values) leaves no room "
         f"for weights on {describe(vm)}; {way_out(roomy, region)}, or a smaller max-model-len"
@@ -109,7 +112,7 @@ def _transformers(spec: Workspace, preset: Preset, vm: VmSize, dtype: str, regio
     tokens = sizing.context_beside(loaded, per_token, vm)
     context = min(preset.context_length, tokens)
     usable = sizing.usable_bytes_on_node(vm) // max(1, vm.gpus)
-    memory = _memory(preset, vm, loaded, usable, _transformers_terms(vm, loaded))
+    memory = replace(_memory(preset, vm, loaded, usable, _transformers_terms(vm, loaded)), kv_cache_per_token=per_token)
     if sizing.fits_node(loaded, vm):
         room = Room(context, tokens // context, tokens) if context else None
         return Fit(spec.resource.count, Parallelism(), context, memory, room)

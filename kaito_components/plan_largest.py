@@ -34,6 +34,8 @@ def _fits(preset: Preset, vm: VmSize, runtime: Runtime, dtype: str, method: Meth
         return free_bytes(vm, (*sizing_tuning.terms(preset, training), kept_by_system(vm))) >= 0
     if runtime not in preset.runtimes:
         return False
+    if preset.deep_gemm and (vm.compute_capability or 0) < DEEP_GEMM_MIN_CAPABILITY:
+        return False
     if runtime == "vllm":
         tokens = sizing.DEFAULT_CONTEXT_TOKENS
         return sizing.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm, tokens) == 1

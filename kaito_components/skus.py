@@ -10,6 +10,8 @@ from importlib import resources
 
 from kaito_components.units import GIB
 
+LEAST_CAPABILITY = 7.0  # Volta: older GPUs compute here, where PyTorch still has builds for them, but are not offered
+
 
 @dataclass(frozen=True)
 class VmSize:
@@ -51,9 +53,10 @@ def known_by_name_only(name: str) -> bool:
     return any(row["name"].lower() == name.lower() and not row["gpus"] for row in _rows())
 
 
-def gpu_sizes() -> list[VmSize]:
-    """Every size with NVIDIA GPUs that can still be bought, smallest total GPU memory first."""
-    usable = [size for size in _sizes().values() if size.compute_capability and not size.retired and not size.unusable]
+def gpu_sizes(least_capability: float = LEAST_CAPABILITY) -> list[VmSize]:
+    """Every size with NVIDIA GPUs that are new enough and can still be bought, smallest total GPU memory first."""
+    offered = [size for size in _sizes().values() if not size.retired and not size.unusable]
+    usable = [size for size in offered if (size.compute_capability or 0) >= least_capability]
     return sorted(usable, key=lambda size: (size.gpus * size.gpu_memory_bytes, size.vcpus, size.name))
 
 

@@ -94,9 +94,11 @@ def _bounds(term: Term) -> str:
     low, high = size(term.low), size(term.high)
     if low == high:
         return ""
-    return f"{low.split()[0]} to {high}" if low.split()[1] == high.split()[1] else f"{low} to {high}"
+    return f"{low.split()[0]} to {high}" if low.split()[-1] == high.split()[-1] else f"{low} to {high}"
 
 
 def size(count: int) -> str:
-    """Bytes for people, small ones too: `7.1 GiB`, `48 MiB`."""
+    """Bytes for people, small ones too: `7.1 GiB`, `48 MiB`, `0`."""
+    if count < MIB / 2:
+        return "0"
     return gib(count) if count >= GIB / 10 else f"{count / MIB:.0f} MiB"

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaito_components.errors import Finding
+from kaito_components.estimates import Term
 from kaito_components.plan import Cost, Memory, Plan
+from kaito_components.plan_largest import largest_model
+from kaito_components.plan_types import Room
 from kaito_components.spec.model import Workspace
 
 
@@ -31,7 +34,7 @@ def _object(workspace: Workspace, plan: Plan | None, findings: tuple[Finding, ..
 KEYS = (
     "preset", "task", "nodeCount", "gpusPerNode", "runtime", "tensorParallelSize", "pipelineParallelSize",
     "dataParallelSize", "maxModelLen", "dtype", "image", "command", "weights", "memory", "disk", "pool", "cost",
-    "waitFor", "timeoutSeconds", "region",
+    "waitFor", "timeoutSeconds", "region", "room", "largestModel",
 )  # fmt: skip
 
 
@@ -57,18 +60,30 @@ def _decided(plan: Plan) -> dict[str, Any]:
         plan.wait,
         plan.timeout_seconds,
         plan.region,
+        _room(plan.room) if plan.room else None,
+        largest.name if (largest := largest_model(plan)) else None,
     )
     return dict(zip(KEYS, values, strict=True))
 
 
-def _memory(memory: Memory) -> dict[str, int]:
+def _memory(memory: Memory) -> dict[str, Any]:
     return {
         "weights": memory.weights,
         "kvCachePerToken": memory.kv_cache_per_token,
         "overhead": memory.overhead,
         "usablePerGpu": memory.usable_per_gpu,
         "gpu": memory.gpu,
+        "free": memory.free,
+        "terms": [_term(term) for term in memory.terms],
     }
+
+
+def _term(term: Term) -> dict[str, Any]:
+    return {"name": term.name, "likely": term.likely, "low": term.low, "high": term.high, "source": term.source}
+
+
+def _room(room: Room) -> dict[str, int]:
+    return {"contextTokens": room.context_tokens, "requests": room.requests, "tokens": room.tokens}
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

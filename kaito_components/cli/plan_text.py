@@ -31,7 +31,7 @@ def show(planned: Sequence[tuple[Workspace, Plan | None, tuple[Finding, ...]]], 
         for found in findings:
             _say(console, found)
         console.print()
-    if total:
+    if total and len(planned) > 1:
         console.print("all together", style="bold")
         console.print(f"  {total.sentence(_today())}", markup=False)
 
@@ -102,7 +102,8 @@ def _task(plan: Plan) -> str:
     )
     parallel = [f"{kind} parallel {number}" for number, kind in spread if number > 1]
     task = f"tune with {plan.spec.tuning.method}" if plan.spec.tuning else "serve"
-    return ", ".join([task, f"{plan.runtime} runtime", plan.dtype, *parallel])
+    dtype = "dtype as the model says" if plan.dtype == "auto" else plan.dtype
+    return ", ".join([task, f"{plan.runtime} runtime", dtype, *parallel])
 
 
 def _weights(plan: Plan) -> str:
@@ -126,7 +127,7 @@ def _context(plan: Plan) -> str:
     at_once = "one request" if room.requests == 1 else f"{room.requests:,} requests at once"
     per_token = plan.memory.kv_cache_per_token / KIB if plan.memory else 0
     length = f"{room.context_tokens:,} tokens, {at_once} of that length"
-    return f"{length}\n{room.tokens:,} tokens in all, {per_token:g} KiB each"
+    return f"{length}\n{room.tokens:,} tokens in all, {per_token:.4g} KiB each"
 
 
 def _cost(plan: Plan) -> str:

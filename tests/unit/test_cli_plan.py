@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "quickstart"
+DOCS = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
 
 
 def kaito(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -19,6 +20,24 @@ def test_json_holds_the_keys_that_scripts_rely_on() -> None:
     assert done.returncode == 0 and one["name"] == "workspace-phi-4-mini"
     assert {"preset", "nodeCount", "runtime", "maxModelLen", "image", "command", "memory", "disk", "cost"} <= set(one)
     assert {"kind": "Deployment", "name": "workspace-phi-4-mini"} in one["resources"]
+
+
+KEYS = {
+    "name", "namespace", "instanceType", "preset", "task", "nodeCount", "gpusPerNode", "runtime", "tensorParallelSize",
+    "pipelineParallelSize", "dataParallelSize", "maxModelLen", "dtype", "image", "command", "weights", "memory", "disk",
+    "pool", "cost", "waitFor", "timeoutSeconds", "region", "room", "largestModel", "findings", "resources",
+}  # fmt: skip
+
+
+def test_the_shape_of_the_json_is_the_documented_one() -> None:
+    done = kaito("plan", str(EXAMPLES / "workspace-phi-4-mini.yaml"), "--format", "json", "--region", "eastus")
+    (one,) = json.loads(done.stdout)
+    assert set(one) == KEYS
+    assert set(one["memory"]) == {"weights", "kvCachePerToken", "overhead", "usablePerGpu", "gpu", "free", "terms"}
+    assert set(one["memory"]["terms"][0]) == {"name", "likely", "low", "high", "source"}
+    assert set(one["cost"]) == {"perHour", "perMonth", "currency", "source", "asOf", "notCounted"}
+    assert set(one["room"]) == {"contextTokens", "requests", "tokens"} and isinstance(one["largestModel"], str)
+    assert all(f"`{key}`" in DOCS for key in KEYS)
 
 
 def test_text_names_nodes_model_and_objects() -> None:
@@ -62,7 +81,7 @@ def test_all_objects_of_the_json_have_the_same_keys(tmp_path: Path) -> None:
 
 def test_text_shows_memory_and_what_there_is_to_say(tmp_path: Path) -> None:
     done = kaito("plan", workspace(tmp_path))
-    assert "7.1 GiB weights" in done.stdout and "warning image-registry-unset" in done.stdout
+    assert "7.1 GiB  7.1 to 7.3 GiB" in done.stdout and "warning image-registry-unset" in done.stdout
     assert done.returncode == 0 and "\x1b[" not in done.stdout
 
 

@@ -101,6 +101,11 @@ def test_what_is_offered_as_a_way_out_can_be_bought_and_used() -> None:
     assert gpu_sizes()[0].name == "Standard_NV6ads_A10_v5"
 
 
+def test_only_sizes_that_are_new_enough_are_offered() -> None:
+    assert min(one.compute_capability or 0 for one in gpu_sizes(8.0)) == 8.0
+    assert size("Standard_NV6s_v2") not in gpu_sizes()
+
+
 def test_a_mistyped_size_has_near_names() -> None:
     assert near_sizes("Standard_NC24ads_A100_v5")[0] == "Standard_NC24ads_A100_v4"
     assert near_sizes("nonsense") == []
