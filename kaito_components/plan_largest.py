@@ -34,7 +34,7 @@ def _fits(preset: Preset, vm: VmSize, runtime: Runtime, dtype: str, method: Meth
         return free_bytes(vm, (*sizing_tuning.terms(preset, training), kept_by_system(vm))) >= 0
     if runtime not in preset.runtimes:
         return False
-    if preset.deep_gemm and (vm.compute_capability or 0) < DEEP_GEMM_MIN_CAPABILITY:
+    if preset.deep_gemm and (vm.compute_capability or 0) < sizing.DEEP_GEMM_MIN_CAPABILITY:
         return False
     if runtime == "vllm":
         tokens = sizing.DEFAULT_CONTEXT_TOKENS
