@@ -101,7 +101,7 @@ def plan(
     preset, vm, hardware = facts.preset, facts.vm, hardware_of(spec, facts.vm, nodes)
     config = bundle.config_map(spec.namespace, _config_name(spec) or "")
     context, of_context = _context(spec, config.data if config else {})
-    runtime, dtype = choose_runtime(spec, preset, hardware), choose_dtype(preset, hardware)
+    runtime, dtype = choose_runtime(spec, preset, hardware), choose_dtype(spec, preset, hardware)
     weights, disk = choose_weights(spec, preset), disk_bytes(spec, preset)
     region = region_name(region) if region else None
     fitted = fit(spec, preset, vm, hardware, runtime, dtype, context, config, region)

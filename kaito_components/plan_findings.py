@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kaito_components import names
 from kaito_components.errors import Finding, Severity
-from kaito_components.plan_runtime import preset_ref
+from kaito_components.plan_runtime import BFLOAT16_MIN_CAPABILITY, preset_ref
 from kaito_components.plan_types import Hardware, NodeOptions, Plan
 from kaito_components.presets import tunable_presets
 from kaito_components.sizing import DEEP_GEMM_MIN_CAPABILITY, VLLM_MIN_CAPABILITY
@@ -55,6 +55,14 @@ def _about_runtime(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
         text = f"{preset.name} computes with DeepGEMM, which needs compute capability {DEEP_GEMM_MIN_CAPABILITY}; "
         text += f"{vm.name if vm else 'an existing node'} is older; choose a size with H100 or H200"
         yield finding(spec, "error", "model-needs-newer-gpu", "resource.instanceType", text)
+    if (
+        not spec.tuning
+        and plan.dtype == "bfloat16"
+        and hardware.gpus
+        and not hardware.has_capability(BFLOAT16_MIN_CAPABILITY)
+    ):
+        text = f"is bfloat16, which needs compute capability {BFLOAT16_MIN_CAPABILITY}; use float16, or a newer GPU"
+        yield finding(spec, "error", "dtype-needs-newer-gpu", f"metadata.annotations.{names.DTYPE_ANNOTATION}", text)
     if not spec.tuning and plan.runtime not in preset.runtimes:
         text = f"{preset.name} does not run with {plan.runtime}; it runs with {', '.join(preset.runtimes)}"
         yield finding(spec, "error", "runtime-not-of-preset", field, text)
@@ -189,6 +197,9 @@ def _without_effect(plan: Plan) -> Iterator[Finding]:
     idle = {
         names.RUNTIME_ANNOTATION: None if served else "only inference presets have a choice of runtime",
         names.PERFORMANCE_ANNOTATION: None if plan.runtime == "vllm" else "only the vllm runtime has it",
+        names.DTYPE_ANNOTATION: None
+        if served
+        else "only inference presets have it; training_config.yaml has torch_dtype",
         names.WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",
         names.LOCAL_WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",
         names.IMAGE_FAMILY_ANNOTATION: None if plan.pool else "the nodes exist already",

@@ -37,7 +37,7 @@ def fit(
     if spec.tuning:
         return fit_tuning(spec, preset, vm, dtype, config, region)
     if runtime == "vllm" and vm.gpus:
-        return _vllm(spec, preset, vm, context, region)
+        return _vllm(spec, _in_dtype(preset, dtype), vm, context, region)
     return _transformers(spec, preset, vm, dtype, region)
 
 
@@ -81,6 +81,14 @@ def _vllm(spec: Workspace, preset: Preset, vm: VmSize, context: int | None, regi
         f"for weights on {describe(vm)}; {way_out(roomy, region)}, or a smaller max-model-len"
     )
     return Fit(1, spread, context or "auto", memory, findings=(misfit(spec, text),))
+
+
+def _in_dtype(preset: Preset, dtype: str) -> Preset:
+    """The same with the sizes that it has in memory; KAITO's numbers are those of 16 bits."""
+    weights = sizing.loaded_bytes(preset.weights_bytes, dtype)
+    return replace(
+        preset, weights_bytes=weights, kv_bytes_per_token=sizing.loaded_bytes(preset.kv_bytes_per_token, dtype)
+    )
 
 
 def _vllm_terms(preset: Preset, vm: VmSize, spread: Parallelism) -> tuple[Term, ...]:

@@ -45,11 +45,14 @@ def choose_runtime(spec: Workspace, preset: Preset | None, hardware: Hardware) -
     return "vllm" if "vllm" in preset.runtimes and hardware.has_capability(VLLM_MIN_CAPABILITY) else "transformers"
 
 
-def choose_dtype(preset: Preset | None, hardware: Hardware) -> str:
-    """The model's own on GPUs that have bfloat16, float16 on older ones, float32 without a GPU.
+def choose_dtype(spec: Workspace, preset: Preset | None, hardware: Hardware) -> str:
+    """The user's choice, else the model's own where the GPU has bfloat16, float16 on older ones, float32 without a GPU.
 
     CPUs compute float32 natively; most emulate the 16-bit types, which is slower and no more exact.
     """
+    chosen = spec.annotations.get(names.DTYPE_ANNOTATION)
+    if chosen and preset and spec.inference:
+        return chosen
     if hardware.gpus == 0:
         return "float32"
     if not hardware.has_capability(BFLOAT16_MIN_CAPABILITY):

@@ -55,17 +55,6 @@ def loaded_bytes(weights_bytes: int, dtype: str) -> int:
     return 2 * weights_bytes if dtype == "float32" else weights_bytes
 
 
-def kv_bytes_per_token(
-    attention_layers: int, kv_heads: int, head_size: int, latent_size: int | None = None, value_bytes: int = 2
-) -> int:
-    """Keys and values of one token in all layers with attention; a hybrid model's other layers keep none.
-
-    `latent_size` is multi-head latent attention's kv_lora_rank + qk_rope_head_dim: one vector for all heads.
-    Source: KAITO 0.12 presets/workspace/generator/generator.go, which counts all layers of hybrid models.
-    """
-    return attention_layers * value_bytes * (latent_size or 2 * kv_heads * head_size)
-
-
 def vllm_cache_bytes_per_gpu(bytes_per_token: int, spread: Parallelism, kv_heads: int, is_latent: bool) -> float:
     """What one token takes on one GPU: layers are split over nodes, heads over GPUs, and a head is never split.
 

@@ -50,6 +50,10 @@ KNOWN = {
     names.WEIGHTS_ANNOTATION: Annotation(
         "where weights come from: `huggingface`, `image:REF`, `pvc:CLAIM[/sub/path]` or `hostPath:/path` (ours)",
     ),
+    names.DTYPE_ANNOTATION: Annotation(
+        "what the model computes in; without it what its preset and the GPU have (ours)",
+        ("bfloat16", "float16", "float32"),
+    ),
 }
 WITHOUT_MEANING = {
     "kaito.sh/disable-benchmark": "no benchmark is run after loading",

@@ -48,6 +48,8 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("error", "runtime-needs-newer-gpu", inference(T4, annotations=VLLM), {}),
     ("error", "runtime-needs-newer-gpu", inference(CPU, "smollm2-135m-instruct", annotations=VLLM), {}),
     ("error", "model-needs-newer-gpu", inference("Standard_NC96ads_A100_v4", "deepseek-v3.2"), {}),
+    ("error", "dtype-needs-newer-gpu", inference(T4, annotations={"pulumi.kaito.sh/dtype": "bfloat16"}), {}),
+    ("warning", "without-effect", tuning(annotations={"pulumi.kaito.sh/dtype": "float32"}), {}),
     ("error", "too-many-nodes", inference(T4, count=2), {}),
     ("error", "strength-with-vllm", inference(adapters=(ADAPTER,)), {}),
     ("error", "context-beyond-model", inference(A100, PHI_3, config="c"), {"bundle": LONG}),

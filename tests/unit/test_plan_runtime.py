@@ -1,11 +1,15 @@
 """The command lines: KAITO's for vLLM, and those of our two images."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from kaito_components.plan import Hardware
+from kaito_components.plan_runtime import choose_runtime
+from kaito_components.presets import load_preset
 from kaito_components.spec.model import Adapter, DataSource
-from tests.unit.workspaces import A10, A100, T4, config, inference, planned, tuning
+from tests.unit.workspaces import A10, A100, CPU, T4, V100, config, inference, planned, tuning
 
 WIDE = config("vllm: {max-model-len: 32768}")
 
@@ -103,3 +107,43 @@ def test_deepseek_has_its_own_tokenizer_mode_and_no_cache_in_the_nodes_memory() 
 )
 def test_several_copies_of_a_model_keep_no_cache_in_the_nodes_memory(size: str, preset: str, off: bool) -> None:
     assert ("--kaito-kv-cache-cpu-memory-utilization=0" in planned(inference(size, preset)).command) is off
+
+
+DTYPES = ["bfloat16", "float16", "float32"]
+CAPABILITIES = [(V100, 7.0), (T4, 7.5), (A100, 8.0), (A10, 8.6), ("Standard_NC40ads_H100_v5", 9.0), (CPU, None)]
+
+
+@pytest.mark.parametrize(("size", "capability"), CAPABILITIES)
+def test_compute_capability_decides_runtime_dtype_and_image(size: str, capability: float | None) -> None:
+    made = planned(inference(size, "smollm2-135m-instruct"))
+    is_new = capability is not None and capability >= 8.0
+    assert made.runtime == ("vllm" if is_new else "transformers")
+    assert made.dtype == ("bfloat16" if is_new else "float16" if capability else "float32")
+    build = "cpu" if capability is None else "cu126" if capability < 7.5 else "cu128"
+    served = planned(inference(size, "smollm2-135m-instruct", annotations={"kaito.sh/runtime": "transformers"}))
+    tuned = planned(tuning(size, "smollm2-135m-instruct"))
+    assert served.image.endswith(f"kaito-serving:0.1.0-{build}") and tuned.image.endswith(f"kaito-tuning:0.1.0-{build}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [A100, T4, CPU])
+def test_the_users_dtype_wins_and_reaches_the_server(size: str, dtype: str) -> None:
+    made = planned(inference(size, "smollm2-135m-instruct", annotations={"pulumi.kaito.sh/dtype": dtype}))
+    command = " ".join(made.command)
+    assert made.dtype == dtype and (f"--dtype {dtype}" in command or f"--dtype={dtype}" in command)
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "transformers"])
+def test_32_bits_take_twice_the_memory(runtime: str) -> None:
+    def memory(dtype: str) -> tuple[int, int]:
+        given = {"pulumi.kaito.sh/dtype": dtype, "kaito.sh/runtime": runtime}
+        found = planned(inference(A100, annotations=given)).memory
+        assert found
+        return found.weights, found.kv_cache_per_token
+
+    assert memory("float32") == tuple(2 * one for one in memory("bfloat16"))
+
+
+def test_a_preset_without_vllm_runs_with_transformers_on_any_gpu() -> None:
+    preset = replace(load_preset("phi-4-mini-instruct"), runtimes=("transformers",))
+    assert choose_runtime(inference(A100), preset, Hardware(1, 9.0)) == "transformers"
