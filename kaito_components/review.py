@@ -33,6 +33,8 @@ class Review:
     _plans: list[Plan] = field(default_factory=list)
     _prices: Prices = field(default_factory=Prices)
     _region: Region | None = None
+    _sizes: frozenset[str] = frozenset()  # that were asked for
+    _disks: frozenset[str] = frozenset()
 
     def of(self, plans: Sequence[Plan]) -> list[Plan]:
         """These plans with costs, and with findings about what Azure will not give."""
@@ -66,27 +68,27 @@ class Review:
             self._survey(region)
 
     def _survey(self, region: str) -> None:
+        """Asks for what no earlier Workspace has asked for; quota and VM sizes are asked for once."""
         from kaito_components.azure.survey import Wanted, survey
 
-        subscription = self.options.subscription or next(filter(None, map(os.environ.get, SUBSCRIPTIONS)), None)
+        sizes, disks = self._needed()
         is_first = self._region is None
-        sizes = {plan.pool.vm_size for plan in self._plans if plan.pool} | {
-            pool.vm_size for pool in self.existing or ()
-        }
-        gibs = [plan.pool.os_disk_size_gib for plan in self._plans if plan.pool]
-        gibs += [pool.disk_gib for pool in self.existing or ()]
-        wanted = Wanted(
-            region,
-            subscription if is_first else None,  # quota and sizes are asked for once
-            self.options.currency,
-            frozenset(sizes),
-            frozenset(map(disk_tier, gibs)),
-        )
-        found = survey(wanted)
-        self._prices = Prices(region, found.on_demand, found.spot, found.disks)
+        if not is_first and sizes <= self._sizes and disks <= self._disks:
+            return
+        subscription = self.options.subscription or next(filter(None, map(os.environ.get, SUBSCRIPTIONS)), None)
+        new = sizes - self._sizes, disks - self._disks
+        found = survey(Wanted(region, subscription if is_first else None, self.options.currency, *new))
+        self._sizes, self._disks = sizes, disks
+        self._prices = self._prices.and_of(region, found.on_demand, found.spot, found.disks)
         if is_first:
             troubles = found.region.troubles if subscription else (NO_SUBSCRIPTION, *found.region.troubles)
             self._region = replace(found.region, troubles=troubles)
+
+    def _needed(self) -> tuple[frozenset[str], frozenset[str]]:
+        """VM sizes and disk tiers of all pools, those that are planned and those that exist."""
+        pools = [(plan.pool.vm_size, plan.pool.os_disk_size_gib) for plan in self._plans if plan.pool]
+        pools += [(pool.vm_size, pool.disk_gib) for pool in self.existing or ()]
+        return frozenset(size for size, _ in pools), frozenset(disk_tier(gib) for _, gib in pools)
 
 
 def _sorted(plan: Plan) -> Plan:

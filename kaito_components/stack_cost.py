@@ -30,6 +30,16 @@ class Prices:
     spot: Mapping[str, UnitPrice] = field(default_factory=dict)
     disks: Mapping[str, UnitPrice] = field(default_factory=dict)
 
+    def and_of(
+        self,
+        region: str,
+        on_demand: Mapping[str, UnitPrice],
+        spot: Mapping[str, UnitPrice],
+        disks: Mapping[str, UnitPrice],
+    ) -> "Prices":
+        """These and more of the same region."""
+        return Prices(region, {**self.on_demand, **on_demand}, {**self.spot, **spot}, {**self.disks, **disks})
+
     def asked(self, vm_size: str, is_spot: bool) -> UnitPrice | None:
         """One node for one hour, if that was asked for and has a price."""
         return (self.spot if is_spot else self.on_demand).get(vm_size)

@@ -10,7 +10,7 @@ from local_cloud.azure_http import AzureHttp
 from local_cloud.providers.azure_native.ids import SUBSCRIPTION
 from tests.azure_market import A100
 
-QUICK = Patience(tries=3, connect_seconds=1, read_seconds=1, backoff_seconds=0.01, wait_seconds=3)
+QUICK = Patience(tries=3, connect_seconds=2, read_seconds=2, backoff_seconds=0.01, wait_seconds=3)
 Ask = Callable[..., Survey]
 
 

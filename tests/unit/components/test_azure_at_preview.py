@@ -66,6 +66,7 @@ def test_quota_and_sizes_are_asked_for_once_a_run(mocked: Mocked, azure_http: Az
     azure_http.market.page = 100
     mocked.run(lambda: declare("a", "b", "c"))
     assert len(azure_http.asked("usages")) == len(azure_http.asked("skus")) == 1
+    assert len(azure_http.asked("prices")) == 2  # of the size, and of its disk
 
 
 def test_the_pools_of_this_stack_are_used_already_and_need_nothing(mocked: Mocked, azure_http: AzureHttp) -> None:
