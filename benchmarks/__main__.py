@@ -1,11 +1,16 @@
-"""`python -m benchmarks [imports] [preview] [up]`: runs the measurements, all by default, and prints their tables."""
+"""`python -m benchmarks [imports] [plan] [preview] [up]`: the measurements, all by default, as tables."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import imports, preview, up
+from benchmarks import imports, plan, preview, up
 
-MEASUREMENTS: dict[str, Callable[[], None]] = {"imports": imports.main, "preview": preview.main, "up": up.main}
+MEASUREMENTS: dict[str, Callable[[], None]] = {
+    "imports": imports.main,
+    "plan": plan.main,
+    "preview": preview.main,
+    "up": up.main,
+}
 
 chosen = sys.argv[1:] or list(MEASUREMENTS)
 if unknown := set(chosen) - set(MEASUREMENTS):

@@ -93,6 +93,6 @@ def _other_names(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
         for model, aliases in _NAMED.findall(path.read_text()):
-            for name in (model, *aliases.split(",")):
+            for name in filter(None, (model, *aliases.split(","))):
                 found.setdefault(name.strip().lower(), path)
     return found

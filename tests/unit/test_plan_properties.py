@@ -1,6 +1,7 @@
 """Whatever is asked for, the plan raises our errors alone, and its numbers agree with each other."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,17 +46,24 @@ NODES = st.builds(
 )
 
 
+def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Four times in five what is usual, so that most examples get far."""
+    return st.integers(0, 4).flatmap(lambda one: usual if one else odd)
+
+
 @st.composite
 def workspaces(draw: st.DrawFn) -> tuple[Workspace, str]:
     """A Workspace and the text of its ConfigMap."""
-    size = draw(st.one_of(st.none(), st.sampled_from(SIZES), st.text(max_size=8)))
-    name = draw(st.one_of(st.sampled_from(preset_names()), st.text(max_size=8)))
-    annotations = draw(RUNTIMES) | draw(DTYPES) | draw(BYPASS)
-    match draw(st.sampled_from(["inference", "tuning", "template"])):
+    size = draw(mostly(st.sampled_from(SIZES), st.one_of(st.none(), st.text(max_size=8))))
+    name = draw(mostly(st.sampled_from(preset_names()), st.text(max_size=8)))
+    annotations = draw(mostly(st.just({}), RUNTIMES)) | draw(mostly(st.just({}), DTYPES)) | draw(BYPASS)
+    match draw(st.sampled_from(["inference", "inference", "tuning", "template"])):
         case "inference":
-            length = draw(LENGTHS)
+            length = draw(mostly(st.none(), LENGTHS))
             text = "" if length is None else f"vllm: {{max-model-len: {length}}}"
-            return inference(size, name, config="c", annotations=annotations, count=draw(st.integers(1, 4))), text
+            return inference(
+                size, name, config="c", annotations=annotations, count=draw(mostly(st.just(1), st.just(3)))
+            ), text
         case "tuning":
             method = draw(st.sampled_from(["lora", "qlora"]))
             text = f"training_config: {draw(TRAINING)}"
@@ -63,8 +71,8 @@ def workspaces(draw: st.DrawFn) -> tuple[Workspace, str]:
     return template(size, draw(st.integers(1, 4)), annotations=annotations), ""
 
 
-@given(workspaces(), NODES, st.sampled_from([*REGIONS, "", "nowhere"]))
-@settings(deadline=None, max_examples=300)
+@given(workspaces(), mostly(st.just(NodeOptions()), NODES), mostly(st.sampled_from(REGIONS), st.just("nowhere")))
+@settings(deadline=None, max_examples=500)
 def test_a_plan_or_our_error_comes_out(made: tuple[Workspace, str], nodes: NodeOptions, region: str) -> None:
     spec, text = made
     key = "training_config.yaml" if spec.tuning else "inference_config.yaml"
@@ -93,7 +101,7 @@ def agree(found: Plan) -> None:
         assert found.cost.per_hour > 0
         assert found.cost.per_month == pytest.approx(730 * found.cost.per_hour, rel=1e-3)
         assert found.cost == cost_of(found.pool, found.region, None)
-    if found.runtime == "vllm" and found.memory:
+    if found.runtime == "vllm" and found.memory and not refused:
         spread = found.tensor_parallel_size * found.pipeline_parallel_size * found.data_parallel_size
         assert spread == found.gpus_per_node * found.node_count
 

@@ -103,6 +103,11 @@ def test_no_two_presets_share_a_name() -> None:
     assert len(names) == len(set(names)) == 61 + 61 + len(ALIASES)
 
 
+def test_no_name_is_no_preset() -> None:
+    with pytest.raises(KaitoError, match="there is no preset ''"):
+        load_preset("")
+
+
 @pytest.mark.parametrize("name", ["phi-4-mini", "microsoft/phi-4-mini", "../presets/phi-4-mini-instruct"])
 def test_an_unknown_preset_is_an_error_with_the_nearest_name(name: str) -> None:
     with pytest.raises(KaitoError, match="did you mean phi-4-mini-instruct"):
