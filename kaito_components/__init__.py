@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kaito_components.connection import Cluster, ClusterArgs
+    from kaito_components.connection import AzureArgs, Cluster, ClusterArgs
     from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
     from kaito_components.plan_types import Plan
     from kaito_components.workspace import Workspace, WorkspaceArgs, workspaces_from_files
 
 _HOMES = {
+    "AzureArgs": "connection",
     "Cluster": "connection",
     "ClusterArgs": "connection",
     "Finding": "errors",
@@ -24,8 +25,8 @@ _HOMES = {
     "workspaces_from_files": "workspace",
 }
 __all__ = [
-    "Cluster", "ClusterArgs", "Finding", "InvalidWorkspace", "KaitoError", "Plan", "Workspace", "WorkspaceArgs",
-    "workspaces_from_files",
+    "AzureArgs", "Cluster", "ClusterArgs", "Finding", "InvalidWorkspace", "KaitoError", "Plan", "Workspace",
+    "WorkspaceArgs", "workspaces_from_files",
 ]  # fmt: skip
 
 

@@ -11,6 +11,17 @@ NOT_COUNTED = "OS disks, public addresses and traffic"  # no source for their pr
 NOT_COUNTED_WITH_DISKS = "public addresses and traffic"
 FIELD = "resource.instanceType"
 REGIONS_SHOWN = 3
+# GiB of a premium SSD -> its tier; a disk is billed as the next larger one.
+# Source: learn.microsoft.com/azure/virtual-machines/disks-types, "Premium SSD size".
+TIERS = {
+    4: "P1", 8: "P2", 16: "P3", 32: "P4", 64: "P6", 128: "P10", 256: "P15", 512: "P20", 1024: "P30", 2048: "P40",
+    4096: "P50", 8192: "P60", 16384: "P70", 32767: "P80",
+}  # fmt: skip
+
+
+def disk_tier(gib: int) -> str:
+    """The tier that a disk of that size is billed as; there is none larger than P80."""
+    return next((tier for size, tier in TIERS.items() if size >= gib), "P80")
 
 
 def cost_of(
@@ -38,7 +49,15 @@ def cost_of(
         source=found.source,
         as_of=found.as_of,
         not_counted=NOT_COUNTED_WITH_DISKS if disk else NOT_COUNTED,
+        unit_prices=_unit_prices(pool, found, disk),
     )
+
+
+def _unit_prices(pool: Pool, node: UnitPrice, disk: UnitPrice | None) -> dict[str, float]:
+    prices = {f"spot {pool.vm_size}" if pool.spot else pool.vm_size: node.per_hour}
+    if disk:
+        prices[f"{disk_tier(pool.os_disk_size_gib)} disk"] = round(disk.per_hour, 4)
+    return prices
 
 
 def about_cost(spec: Workspace, pool: Pool | None, region: str | None, cost: Cost | None) -> Iterator[Finding]:

@@ -126,6 +126,7 @@ class Cost:
     source: str
     as_of: str
     not_counted: str = ""
+    unit_prices: Mapping[str, float] = field(default_factory=dict)  # an hour, by what is bought
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from kaito_components.capacity import Region, checked
 from kaito_components.existing_pools import ExistingPool
+from kaito_components.plan_cost import disk_tier
 from kaito_components.plan_findings import by_weight
 from kaito_components.plan_types import AzureOptions, Plan
 from kaito_components.prices import region_name
-from kaito_components.stack_cost import Prices, Total, disk_tier, is_priced_region, priced, total
+from kaito_components.stack_cost import Prices, Total, is_priced_region, priced, total
 
 SUBSCRIPTIONS = ("ARM_SUBSCRIPTION_ID", "AZURE_SUBSCRIPTION_ID")
 NO_REGION = "nothing checked: the region is not known; set region of kaito:azure (azure of the Cluster)"

@@ -9,16 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from kaito_components.existing_pools import ExistingPool, deleted, growth
-from kaito_components.plan_cost import about_cost, cost_of
+from kaito_components.plan_cost import about_cost, cost_of, disk_tier
 from kaito_components.plan_types import Cost, Plan
 from kaito_components.prices import HOURS_A_MONTH, UnitPrice, near_regions, price_of
-
-# GiB of a premium SSD -> its tier; a disk is billed as the next larger one.
-# Source: learn.microsoft.com/azure/virtual-machines/disks-types, "Premium SSD size".
-TIERS = {
-    4: "P1", 8: "P2", 16: "P3", 32: "P4", 64: "P6", 128: "P10", 256: "P15", 512: "P20", 1024: "P30", 2048: "P40",
-    4096: "P50", 8192: "P60", 16384: "P70", 32767: "P80",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,21 +67,17 @@ class Total:
         return f"{money(self.cost)}{change}{missing}; {origin(self.cost, today)}"
 
 
-def disk_tier(gib: int) -> str:
-    """The tier that a disk of that size is billed as; there is none larger than P80."""
-    return next((tier for size, tier in TIERS.items() if size >= gib), "P80")
-
-
 def money(cost: Cost) -> str:
     """`3.67 USD an hour, 2,681 a month of 730 hours`."""
     return f"{cost.per_hour:,.2f} {cost.currency} an hour, {cost.per_month:,.0f} a month of {HOURS_A_MONTH} hours"
 
 
 def origin(cost: Cost, today: date) -> str:
-    """What is not in it, where the prices are from, and how old they are."""
+    """Unit prices, what is not in them, where they are from, and how old they are."""
     days = (today - date.fromisoformat(cost.as_of)).days
     age = f", {days} days old" if days > 1 else ""
-    return f"without {cost.not_counted}; {cost.source}, {cost.as_of}{age}"
+    units = ", ".join(f"{thing} {price:.4g}" for thing, price in cost.unit_prices.items())
+    return f"an hour: {units}; without {cost.not_counted}; {cost.source}, {cost.as_of}{age}"
 
 
 def priced(plan: Plan, prices: Prices) -> Plan:
@@ -124,7 +113,9 @@ def _sum(costs: Sequence[Cost]) -> Cost:
     oldest = min(costs, key=lambda cost: cost.as_of)
     least = max(costs, key=lambda cost: len(cost.not_counted))
     month = round(per_hour * HOURS_A_MONTH, 2)
-    return replace(oldest, per_hour=round(per_hour, 4), per_month=month, not_counted=least.not_counted)
+    units = {thing: price for cost in costs for thing, price in cost.unit_prices.items()}
+    whole = replace(oldest, per_hour=round(per_hour, 4), per_month=month, unit_prices=units)
+    return replace(whole, not_counted=least.not_counted)
 
 
 def _changes(plans: Sequence[Plan], existing: Sequence[ExistingPool], prices: Prices) -> Iterator[float | None]:

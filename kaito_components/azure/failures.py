@@ -15,6 +15,8 @@ ADVICE = {
     "InvalidSubscriptionId": "a subscription is an id like 00000000-0000-0000-0000-000000000000",
     "NoRegisteredProviderFound": "check the region's name: az account list-locations",
     "LocationNotAvailableForResourceType": "check the region's name: az account list-locations",
+    "MissingSubscriptionRegistration": "az provider register --namespace Microsoft.Compute",
+    "InvalidAuthenticationTokenTenant": "the login is of another tenant: az login --tenant",
     "InvalidAuthenticationToken": "the login is of another cloud or tenant: az login",
 }
 LOGIN = "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"

@@ -94,6 +94,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "source": cost.source,
         "asOf": cost.as_of,
         "notCounted": cost.not_counted,
+        "unitPrices": dict(cost.unit_prices),
     }
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from kaito_components.existing_pools import ExistingPool
 from kaito_components.plan import NodeOptions, Plan, plan
+from kaito_components.plan_cost import disk_tier
 from kaito_components.prices import UnitPrice, price_of
-from kaito_components.stack_cost import Prices, Total, disk_tier, priced, total
+from kaito_components.stack_cost import Prices, Total, priced, total
 from tests.unit.workspaces import A100, EXISTING, T4, inference
 
 TODAY = date(2026, 6, 20)
@@ -49,13 +50,14 @@ def test_nodes_and_their_disks_are_added_up_over_all_workspaces() -> None:
 def test_without_a_price_asked_for_the_table_is_used_and_disks_are_left_out() -> None:
     cost, unit = sum_of([planned()], prices=TABLE).cost, price_of(A100, "eastus")
     assert cost and unit and cost.per_hour == unit.per_hour and cost.as_of == "2026-06-18"
-    assert "OS disks" in cost.not_counted
+    assert "OS disks" in cost.not_counted and cost.unit_prices == {A100: unit.per_hour}
 
 
 def test_a_spot_price_is_known_only_if_it_was_asked_for() -> None:
     spot = planned(spot=True)
     asked = sum_of([spot]).cost
     assert asked and asked.per_hour == pytest.approx(1.03)
+    assert asked.unit_prices == {f"spot {A100}": 1.0, "P10 disk": 0.03}
     assert sum_of([spot], prices=TABLE) == Total(None, ("default/a",))
 
 
@@ -111,7 +113,7 @@ def test_the_sentence_tells_money_change_source_and_age() -> None:
     text = sum_of([planned("b", T4)], [now(planned("a", A100))]).sentence(TODAY)
     assert text == (
         "0.53 USD an hour, 387 a month of 730 hours; this update changes it by -3.50 an hour, -2,555 a month; "
-        "without public addresses and traffic; asked, 2026-06-19"
+        "an hour: Standard_NC4as_T4_v3 0.5, P10 disk 0.03; without public addresses and traffic; asked, 2026-06-19"
     )
     assert "2026-06-18, 32 days old" in sum_of([planned()], prices=TABLE).sentence(date(2026, 7, 20))
 

@@ -99,9 +99,8 @@ def test_the_cost_is_said_with_its_source_and_is_an_output(mocked: Mocked, said:
     costs: list[Any] = []
     mocked.run(lambda: declare("phi")[0].cost.apply(costs.append))
     (text,) = [text for text in said if text.startswith("cost: ")]
-    assert text.startswith(
-        f"cost: 3.70 USD an hour, 2,699 a month of 730 hours; without {WITHOUT_PRICES}; Azure Retail"
-    )
+    assert text.startswith("cost: 3.70 USD an hour, 2,699 a month of 730 hours; an hour: Standard_NC24ads_A100_v4 3.67")
+    assert f"P10 disk 0.027; without {WITHOUT_PRICES}; Azure Retail Prices API, 20" in text
     assert costs[0]["per_hour"] == pytest.approx(3.67 + 19.71 / 730, abs=1e-4) and costs[0]["currency"] == "USD"
 
 
