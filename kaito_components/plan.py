@@ -39,7 +39,7 @@ from kaito_components.plan_types import (
     WaitOptions,
     Weights,
 )
-from kaito_components.presets import Preset, load_preset
+from kaito_components.presets import Preset, load_preset, retired_model
 from kaito_components.prices import UnitPrice, region_name
 from kaito_components.sizing import Parallelism
 from kaito_components.skus import VmSize, find_vm_size, known_by_name_only, near_sizes
@@ -76,6 +76,7 @@ def plan(
     image_registry: str | None = None,
     region: str | None = None,
     price: UnitPrice | None = None,
+    model: Preset | KaitoError | None = None,
 ) -> Plan:
     """Decides everything that follows from a Workspace.
 
@@ -87,6 +88,8 @@ def plan(
         image_registry: where our serving and tuning images are, for example `myregistry.azurecr.io/kaito`.
         region: the Azure region of the nodes; with it the embedded table may know what they cost.
         price: of one node there, where it was asked for; it goes before the embedded table.
+        model: what was found about the model that the Workspace names, or why nothing was; by default the shipped
+            preset of that name.
 
     Returns:
         The plan. Its findings may hold errors: then nothing may be made from it.
@@ -95,7 +98,7 @@ def plan(
         InvalidWorkspace: preset or VM size are unknown, so that there is nothing to plan with.
     """
     nodes, wait, bundle = nodes or NodeOptions(), wait or WaitOptions(), bundle or Bundle()
-    facts = _look_up(spec, nodes)
+    facts = _look_up(spec, nodes, model)
     if any(found.severity == "error" for found in facts.findings):
         raise InvalidWorkspace(facts.findings)
     preset, vm, hardware = facts.preset, facts.vm, hardware_of(spec, facts.vm, nodes)
@@ -153,21 +156,32 @@ def _config_name(spec: Workspace) -> str | None:
     return part.config if part else None
 
 
-def _look_up(spec: Workspace, nodes: NodeOptions) -> _Facts:
-    preset, of_preset = _find_preset(spec)
+def _look_up(spec: Workspace, nodes: NodeOptions, model: Preset | KaitoError | None) -> _Facts:
+    preset, of_preset = _find_preset(spec, model)
     vm, of_size = _find_size(spec, nodes)
     return _Facts(preset, vm, (*of_preset, *of_size))
 
 
-def _find_preset(spec: Workspace) -> tuple[Preset | None, list[Finding]]:
+def _find_preset(spec: Workspace, model: Preset | KaitoError | None) -> tuple[Preset | None, list[Finding]]:
     named = preset_ref(spec)
     if named is None:
         return None, []
     try:
-        return load_preset(named.name), []
+        if isinstance(model, KaitoError):
+            raise model
+        return model or load_preset(named.name), []
     except KaitoError as problem:
-        field = "tuning.preset.name" if spec.tuning else "inference.preset.name"
-        return None, [finding(spec, "error", "unknown-preset", field, str(problem))]
+        return None, [_unknown_model(spec, named.name, str(problem))]
+
+
+def _unknown_model(spec: Workspace, name: str, problem: str) -> Finding:
+    field = "tuning.preset.name" if spec.tuning else "inference.preset.name"
+    if gone := retired_model(name):
+        text = f"{name} is no longer served: {gone.reason}; use {gone.replacement} instead"
+        return finding(spec, "error", "model-deprecated", field, text)
+    if "/" in name:
+        return finding(spec, "error", "model-unresolved", field, problem)
+    return finding(spec, "error", "unknown-preset", field, problem)
 
 
 def _find_size(spec: Workspace, nodes: NodeOptions) -> tuple[VmSize | None, list[Finding]]:

@@ -18,8 +18,9 @@ from kaito_components.names import logical_name
 from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
-from kaito_components.plan_runtime import served_name
+from kaito_components.plan_runtime import preset_ref, served_name
 from kaito_components.plan_types import NodeProvider, Until
+from kaito_components.presets.resolving import resolve
 from kaito_components.spec.args import WorkspaceSpecArgs
 from kaito_components.spec.model import Bundle
 from kaito_components.stack_cost import money, origin
@@ -212,7 +213,8 @@ def plan_bundle(
     problems: list[Finding] = []
     for spec, (nodes, wait) in zip(bundle.workspaces, options, strict=True):
         try:
-            plans.append(plan(spec, bundle=bundle, nodes=nodes, wait=wait, image_registry=image_registry))
+            model = resolve(named.name if (named := preset_ref(spec)) else None)
+            plans.append(plan(spec, bundle=bundle, nodes=nodes, wait=wait, image_registry=image_registry, model=model))
         except InvalidWorkspace as refused:
             problems += refused.findings
     problems += [finding for one in plans for finding in one.findings if finding.severity == "error"]

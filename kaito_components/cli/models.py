@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from kaito_components.cli import models_json, models_text
+from kaito_components.cli import models_add, models_json, models_text
 from kaito_components.cli.homes import homes
 from kaito_components.errors import KaitoError
-from kaito_components.presets import load_preset, preset_names
+from kaito_components.presets.resolving import find_preset, known_names
 
 
 class Format(StrEnum):
@@ -33,6 +33,7 @@ def command() -> typer.Typer:
     """The commands below `kaito models`."""
     group = typer.Typer(cls=ShowUnlessAdd, help="The models that are known: `kaito models [NAME]`.")
     group.command("show")(show)
+    group.command("add")(models_add.add)
     group.callback()(lambda: None)
     return group
 
@@ -47,7 +48,7 @@ def show(
     Exit code 0: known; 2: wrong usage, or no such model.
     """
     try:
-        presets = [load_preset(one) for one in ([name] if name else preset_names())]
+        presets = [find_preset(one) for one in ([name] if name else known_names())]
     except KaitoError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise typer.Exit(2) from None

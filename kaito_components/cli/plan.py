@@ -1,6 +1,7 @@
 """`kaito plan FILE...`: what the Workspaces would become, and what is wrong with them. No engine.
 
-No network either, unless `--azure` asks for quota, VM sizes and prices: see `review`.
+No network either, unless `--azure` asks for quota, VM sizes and prices (see `review`), or a Workspace names a model of
+Hugging Face that has no preset.
 """
 
 import sys
@@ -15,7 +16,9 @@ from kaito_components.cli import plan_json, plan_text
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.plan import NodeOptions, Plan
 from kaito_components.plan import plan as decide
+from kaito_components.plan_runtime import preset_ref
 from kaito_components.plan_types import AzureOptions
+from kaito_components.presets.resolving import resolve
 from kaito_components.prices import CURRENCIES
 from kaito_components.review import Review
 from kaito_components.spec.model import Bundle, Workspace
@@ -81,7 +84,8 @@ def _plan(
 ) -> Planned:
     """The plan, or None where preset or size are unknown; and what there is to say."""
     try:
-        made = decide(workspace, bundle=bundle, nodes=options, image_registry=registry, region=region)
+        model = resolve(named.name if (named := preset_ref(workspace)) else None)
+        made = decide(workspace, bundle=bundle, nodes=options, image_registry=registry, region=region, model=model)
     except InvalidWorkspace as bad:
         return workspace, None, (*bad.findings, *workspace.findings)
     return workspace, made, made.findings

@@ -5,5 +5,8 @@
 
 from kaito_components.presets.lookup import load_preset, preset_names, presets_by_weight, tunable_presets
 from kaito_components.presets.model import Preset, TuningPreset
+from kaito_components.presets.retired import retired_model
 
-__all__ = ["Preset", "TuningPreset", "load_preset", "preset_names", "presets_by_weight", "tunable_presets"]
+__all__ = [
+    "Preset", "TuningPreset", "load_preset", "preset_names", "presets_by_weight", "retired_model", "tunable_presets",
+]  # fmt: skip

@@ -66,3 +66,12 @@ class Preset:
     cuda_toolkit: bool = False  # whether the image needs CUDA's compiler beside it
     tuning: TuningPreset | None = None
     unknown: tuple[str, ...] = ()
+
+    def cache_bytes(self, tokens: int) -> int:
+        """Keys and values of one request of that length, two bytes a value, in the layers that keep them.
+
+        Layers with a sliding window keep the last `window_tokens` only; linear and state-space layers keep none.
+        """
+        in_layer = self.kv_bytes_per_token // self.layers
+        full = self.layers if self.attention_layers is None else self.attention_layers
+        return in_layer * (full * tokens + self.window_layers * min(tokens, self.window_tokens or 0))

@@ -69,7 +69,7 @@ class PresetFile(_Strict):
     vocabulary_size: Count | None = Field(None, description="how many tokens there are")
     kv_lora_rank: Count | None = Field(None, description="multi-head latent attention: width of the compressed cache")
     rope_head_size: Count | None = Field(None, description="multi-head latent attention: width of the rotary part")
-    attention_layers: Count | None = Field(
+    attention_layers: Annotated[int, Field(ge=0, strict=True)] | None = Field(
         None, description="layers that keep keys and values of the whole context; absent: all of them"
     )
     window_layers: Count | None = Field(None, description="layers that keep those of the last `window_tokens` only")
@@ -99,6 +99,8 @@ class PresetFile(_Strict):
             problems.append(f"heads ({self.heads}) is no multiple of kv_heads ({self.kv_heads})")
         if (self.window_layers is None) != (self.window_tokens is None):
             problems.append("window_layers and window_tokens go together")
+        if self.window_layers and self.attention_layers is None:
+            problems.append("window_layers needs attention_layers beside it")
         if self.tuning:
             problems += [f"{name} is needed to tune" for name in FOR_TUNING if getattr(self, name) is None]
         if problems:
@@ -126,6 +128,19 @@ def _about_sources(file: PresetFile) -> list[str]:
     return problems + [f"{name} is not a known source; write a sentence or an address" for name in short]
 
 
+def check(name: str, values: Any, place: str) -> Preset:
+    """The preset of that content.
+
+    Raises:
+        KaitoError: it is none; the message says place and fields.
+    """
+    try:
+        return _to_preset(name, PresetFile.model_validate(values))
+    except ValidationError as problem:
+        lines = [f"{place}: {_place(one['loc'])}{one['msg']}" for one in problem.errors()]
+        raise KaitoError("\n".join(lines)) from None
+
+
 def parse(path: Path) -> Preset:
     """The preset in that file.
 
@@ -134,19 +149,16 @@ def parse(path: Path) -> Preset:
     """
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text())
-        return to_preset(path.stem, PresetFile.model_validate(values))
     except (OSError, UnicodeDecodeError, YAMLError) as problem:
         raise KaitoError(f"{path}: cannot be read as YAML: {problem}") from None
-    except ValidationError as problem:
-        lines = [f"{path}: {_place(one['loc'])}{one['msg']}" for one in problem.errors()]
-        raise KaitoError("\n".join(lines)) from None
+    return check(path.stem, values, str(path))
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
     return f"{'.'.join(str(part) for part in loc)}: " if loc else ""
 
 
-def to_preset(name: str, file: PresetFile) -> Preset:
+def _to_preset(name: str, file: PresetFile) -> Preset:
     """The checked file as the package's own value."""
     plain: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,113 @@
+"""`kaito models add`: presets from files on this machine, and from Hugging Face."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaito_components.presets.lookup import read_file
+from tests.unit.hugging_face import COMMIT, CONFIG, Hub, hugging_face
+
+LOCAL = ("--config", "config.json", "--config", "model.safetensors.index.json")
+
+
+def kaito(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kaito_components.cli", *arguments]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    home = {"HF_HOME": str(folder / "hf"), **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, env={**clean, **home})
+
+
+def add(folder: Path, hub: Hub, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return kaito(folder, "models", "add", *(arguments or (hub.model,)), HF_ENDPOINT=hub.url, **environment)
+
+
+def files(folder: Path, **changes: Any) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    (folder / "model.safetensors.index.json").write_text('{"metadata": {"total_size": 269060552}, "weight_map": {}}')
+
+
+def test_a_preset_is_written_from_local_files_and_found_by_plan(tmp_path: Path) -> None:
+    files(tmp_path)
+    done = kaito(tmp_path, "models", "add", "org/tiny", *LOCAL, "--license", "mit", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0 and "not known: revision" in done.stdout
+    preset = read_file(tmp_path / "presets" / "tiny.yaml")
+    assert (preset.layers, preset.kv_bytes_per_token, preset.parameters) == (30, 23040, 134530276)
+    listed = json.loads(kaito(tmp_path, "models", "org/tiny", "--format", "json").stdout)
+    assert listed[0]["name"] == "tiny" and listed[0]["redistributable"] is True and listed[0]["tunable"]
+
+
+def test_a_preset_is_written_from_hugging_face_at_todays_commit(tmp_path: Path) -> None:
+    with hugging_face(Hub()) as hub:
+        done = add(tmp_path, hub)
+    assert done.returncode == 0, done.stderr
+    preset = read_file(tmp_path / "presets" / "tiny.yaml")
+    assert (preset.revision, preset.license, preset.parameters) == (COMMIT, "apache-2.0", 134515008)
+    assert preset.weights_bytes == 269060552 and not preset.gated
+    assert not any("safetensors" in path for path in hub.asked)  # no weights are fetched
+
+
+def test_a_revision_is_asked_for_and_pinned(tmp_path: Path) -> None:
+    with hugging_face(Hub()) as hub:
+        add(tmp_path, hub, hub.model, "--revision", "v1.0")
+    assert any(path.startswith("/api/models/org/tiny/revision/v1.0") for path in hub.asked)
+    assert read_file(tmp_path / "presets" / "tiny.yaml").revision == COMMIT
+
+
+def test_a_gated_model_is_read_with_the_users_token_which_is_never_shown(tmp_path: Path) -> None:
+    with hugging_face(Hub(gate=True)) as hub:
+        done = add(tmp_path, hub, HF_TOKEN=hub.token)
+    assert done.returncode == 0 and "presetOptions.modelAccessSecret" in done.stdout
+    assert read_file(tmp_path / "presets" / "tiny.yaml").gated
+    assert hub.token not in done.stdout + done.stderr + (tmp_path / "presets" / "tiny.yaml").read_text()
+
+
+REFUSED: dict[str, tuple[Hub, tuple[str, ...], dict[str, str], str]] = {
+    "gated": (Hub(gate=True), (), {}, "gated on Hugging Face: accept its licence"),
+    "gated, another's token": (Hub(gate=True), (), {"HF_TOKEN": "hf_other"}, "gated on Hugging Face"),
+    "unknown": (Hub(), ("org/tyny",), {}, "is not on Hugging Face, or is private"),
+    "server error": (Hub(status=500), (), {}, "answered 500 for org/tiny; try again"),
+    "offline": (Hub(), (), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+    "cut off": (Hub(config=json.dumps(CONFIG).encode()[:90]), (), {}, "is not whole JSON"),
+    "a list": (Hub(config=b"[1]"), (), {}, "holds no JSON object"),
+    "no weights": (Hub(info={"siblings": [{"rfilename": "config.json"}]}), (), {}, "has no weights in safetensors"),
+    "not served": (Hub(config=json.dumps({**CONFIG, "architectures": ["BertModel"]}).encode()), (), {}, "is BertModel"),
+    "no layers": (Hub(config=b'{"hidden_size": 8}'), (), {}, "does not say context_length (max_position_embeddings or"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_had_is_said_with_a_way_out_and_nothing_is_written(case: str, tmp_path: Path) -> None:
+    hub, arguments, environment, words = REFUSED[case]
+    with hugging_face(hub):
+        done = add(tmp_path, hub, *arguments, **environment)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "hf_other" not in done.stderr and not (tmp_path / "presets").exists()
+
+
+def test_a_hub_that_nobody_answers_for_is_said(tmp_path: Path) -> None:
+    done = kaito(tmp_path, "models", "add", "org/tiny", HF_ENDPOINT="http://127.0.0.1:1")
+    assert done.returncode == 1 and "cannot be reached for org/tiny" in done.stderr and "--config" in done.stderr
+
+
+def test_a_preset_that_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    files(tmp_path)
+    first = kaito(tmp_path, "models", "add", "org/tiny", *LOCAL)
+    second = kaito(tmp_path, "models", "add", "org/tiny", *LOCAL)
+    third = kaito(tmp_path, "models", "add", "org/tiny", *LOCAL, "--force")
+    assert (first.returncode, second.returncode, third.returncode) == (0, 1, 0) and "--force" in second.stderr
+
+
+@pytest.mark.parametrize("arguments", [("tiny",), ("a/b/c",), ()])
+def test_what_is_no_id_is_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    assert kaito(tmp_path, "models", "add", *arguments).returncode == 2
+
+
+def test_without_the_size_of_the_weights_the_index_is_asked_for(tmp_path: Path) -> None:
+    files(tmp_path)
+    done = kaito(tmp_path, "models", "add", "org/tiny", "--config", "config.json")
+    assert done.returncode == 1 and "model.safetensors.index.json" in done.stderr
