@@ -16,6 +16,7 @@ from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
 from kaito_components.plan_cost import about_cost, cost_of
 from kaito_components.plan_findings import by_weight, finding, findings_of
 from kaito_components.plan_fit import fit
+from kaito_components.plan_model_findings import findings_of_model
 from kaito_components.plan_nodes import disk_bytes, hardware_of, node_selector, pool_of
 from kaito_components.plan_runtime import (
     choose_dtype,
@@ -146,7 +147,7 @@ def plan(
             *about_cost(spec, pool, region, cost),
         ),
     )
-    more = findings_of(decided, hardware, nodes, image_registry)
+    more = (*findings_of(decided, hardware, nodes, image_registry), *findings_of_model(decided))
     findings = tuple(sorted({*decided.findings, *more}, key=by_weight))
     return replace(decided, findings=findings, resources=tuple(_objects(decided)))
 

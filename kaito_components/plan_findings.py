@@ -112,8 +112,8 @@ def _about_tuning(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
 
 
 def _about_weights(plan: Plan) -> Iterator[Finding]:
-    spec, preset, weights, named = plan.spec, plan.preset, plan.weights, preset_ref(plan.spec)
-    if preset is None or named is None:
+    spec, named = plan.spec, preset_ref(plan.spec)
+    if plan.preset is None or named is None:
         return
     part = "tuning" if spec.tuning else "inference"
     given = [key for key in (names.WEIGHTS_ANNOTATION,) if key in spec.annotations]
@@ -122,15 +122,6 @@ def _about_weights(plan: Plan) -> Iterator[Finding]:
     if len(given) > 1:
         text = f"the weights come from one place, but {' and '.join(given)} are given; keep one"
         yield finding(spec, "error", "weights-conflict", f"{part}.preset", text)
-    if weights.kind == "huggingface" and preset.gated and not named.model_access_secret:
-        text = (
-            f"is missing: {preset.model} is gated on Hugging Face; accept its licence ({preset.license}) there, "
-            "and name a Secret with your token under the key HF_TOKEN"
-        )
-        yield finding(spec, "error", "gated-without-secret", f"{part}.preset.presetOptions.modelAccessSecret", text)
-    if weights.kind == "huggingface" and weights.revision is None:
-        text = f"{weights.reference} is not pinned to a revision: its weights may change between two starts"
-        yield finding(spec, "info", "revision-unpinned", f"{part}.preset.name", text)
 
 
 def _about_names(plan: Plan) -> Iterator[Finding]:

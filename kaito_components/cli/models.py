@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from kaito_components.cli import models_add, models_json, models_text
 from kaito_components.cli.homes import homes
 from kaito_components.errors import KaitoError
+from kaito_components.presets import load_preset
 from kaito_components.presets.resolving import find_preset, known_names
 
 
@@ -48,7 +49,7 @@ def show(
     Exit code 0: known; 2: wrong usage, or no such model.
     """
     try:
-        presets = [find_preset(one) for one in ([name] if name else known_names())]
+        presets = [find_preset(one) or load_preset(one) for one in ([name] if name else known_names())]
     except KaitoError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -57,6 +57,7 @@ def _write(
     from kaito_components.presets.adding import as_yaml, name_of, preset_values
     from kaito_components.presets.folder import read_local
     from kaito_components.presets.hub import fetch
+    from kaito_components.presets.lookup import shipped_preset
     from kaito_components.presets.schema import check
 
     path = folder / f"{name_of(model)}.yaml"
@@ -64,7 +65,7 @@ def _write(
         raise KaitoError(f"{path} is there already; --force writes over it")
     found = read_local(model, config, revision) if config else fetch(model, revision)
     found = replace(found, license=license or found.license)
-    values = preset_values(found)
+    values = preset_values(found, shipped_preset(model))
     preset = check(path.stem, values, str(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from kaito_components.errors import KaitoError
 from kaito_components.presets.architecture import Architecture, architecture_of
 from kaito_components.presets.licenses import license_of
 from kaito_components.presets.material import Material
+from kaito_components.presets.model import Preset
 from kaito_components.units import GIB
 
 UNKNOWN_LICENSE = "unknown"
@@ -49,8 +50,12 @@ def name_of(model: str) -> str:
     return model.rsplit("/", 1)[-1].lower()
 
 
-def preset_values(found: Material) -> dict[str, Any]:
+def preset_values(found: Material, shipped: Preset | None = None) -> dict[str, Any]:
     """The content of the preset's file.
+
+    Args:
+        found: the model.
+        shipped: a preset that comes with this package for the same model; its flags for the server are taken over.
 
     Raises:
         KaitoError: config.json does not say enough, or nothing can serve this architecture.
@@ -64,9 +69,12 @@ def preset_values(found: Material) -> dict[str, Any]:
     file.put("runtimes", runtimes, "architecture")
     if found.weights.is_mistral:
         file.put("load_format", "mistral", "architecture")
-        file.put("tokenizer_mode", "mistral", "architecture")
+    if shipped:
+        _server_flags(file, shipped)
+    else:
+        file.put("tokenizer_mode", "mistral" if found.weights.is_mistral else None, "architecture")
+        file.unknown += ["chat_template", "tool_call_parser", "reasoning_parser"]
     file.put("disk", f"{(found.weights.size_bytes + IMAGES_BYTES) // GIB}Gi", "kaito-generator")
-    file.unknown += ["chat_template", "tool_call_parser", "reasoning_parser"]
     _tuning(file, shape, runtimes)
     return {**file.values, "unknown": file.unknown, "sources": file.sources}
 
@@ -113,6 +121,15 @@ def _runtimes(model: str, shape: Architecture) -> list[str]:
         named = ", ".join(shape.names) or "no architecture"
         raise KaitoError(f"{model} is {named} by its config.json, which neither vLLM nor transformers serves as text")
     return found
+
+
+def _server_flags(file: _File, shipped: Preset) -> None:
+    source = f"the preset {shipped.name} of this package"
+    for name in ("tokenizer_mode", "chat_template", "tool_call_parser", "reasoning_parser"):
+        file.put(name, getattr(shipped, name), source)
+    file.put("vllm_arguments", list(shipped.vllm_arguments) or None, source)
+    for name in ("cpu_cache", "deep_gemm", "cuda_toolkit"):
+        file.put(name, getattr(shipped, name), source)
 
 
 def _tuning(file: _File, shape: Architecture, runtimes: Iterable[str]) -> None:

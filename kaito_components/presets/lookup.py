@@ -31,11 +31,9 @@ def load_preset(name: str) -> Preset:
     Raises:
         KaitoError: there is none; the message names the nearest.
     """
-    wanted = name.lower()
-    path = file_of(wanted, shipped_folder())
-    if path:
-        return read_file(path)
-    near = _nearest(wanted.rsplit("/", 1)[-1])
+    if found := shipped_preset(name):
+        return found
+    near = _nearest(name.lower().rsplit("/", 1)[-1])
     hint = f"did you mean {near}? " if near else ""
     raise KaitoError(f"there is no preset {name!r}; {hint}`kaito models` lists them")
 
@@ -44,6 +42,12 @@ def _nearest(name: str) -> str | None:
     """A name that goes on where this one ends, else one that looks like it."""
     longer = [known for known in preset_names() if known.startswith(name)]
     return next(iter(longer or difflib.get_close_matches(name, preset_names(), n=1, cutoff=0.5)), None)
+
+
+def shipped_preset(name: str) -> Preset | None:
+    """The preset of that name that comes with this package, if there is one."""
+    path = file_of(name.lower(), shipped_folder())
+    return read_file(path) if path else None
 
 
 def file_of(name: str, folder: Path) -> Path | None:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from kaito_components.errors import KaitoError
 from kaito_components.presets.adding import name_of, preset_values
-from kaito_components.presets.lookup import file_of, load_preset, preset_names, read_file
+from kaito_components.presets.lookup import file_of, load_preset, preset_names, read_file, shipped_preset
 from kaito_components.presets.model import Preset
 
 OWN_FOLDER = Path("presets")  # beside the user's program, or where the command runs
 
 
-def find_preset(name: str) -> Preset:
-    """The preset of that name: from the user's folder, else a shipped one.
+def find_preset(name: str) -> Preset | None:
+    """The preset of that name: from the user's folder, else a shipped one, else None.
 
     Raises:
-        KaitoError: there is none, or the user's file is not one.
+        KaitoError: the user's file is not a preset.
     """
     path = file_of(name.lower(), OWN_FOLDER.resolve()) if OWN_FOLDER.is_dir() else None
-    return read_file(path) if path else load_preset(name)
+    return read_file(path) if path else shipped_preset(name)
 
 
 def known_names() -> list[str]:
@@ -36,9 +36,9 @@ def resolve(name: str | None) -> Preset | KaitoError | None:
     if name is None:
         return None
     try:
-        return find_preset(name)
-    except KaitoError as unknown:
-        return _fetched(name.strip()) if "/" in name else unknown
+        return find_preset(name) or (_fetched(name) if "/" in name else load_preset(name))
+    except KaitoError as problem:
+        return problem
 
 
 @cache

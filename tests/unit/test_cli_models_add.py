@@ -111,3 +111,54 @@ def test_without_the_size_of_the_weights_the_index_is_asked_for(tmp_path: Path) 
     files(tmp_path)
     done = kaito(tmp_path, "models", "add", "org/tiny", "--config", "config.json")
     assert done.returncode == 1 and "model.safetensors.index.json" in done.stderr
+
+
+WORKSPACE = """apiVersion: kaito.sh/v1beta1
+kind: Workspace
+metadata: {name: w}
+resource: {instanceType: Standard_NC24ads_A100_v4, labelSelector: {matchLabels: {a: b}}}
+inference: {preset: {name: %s}}
+"""
+
+
+def planned(folder: Path, name: str, **environment: str) -> tuple[int, Any]:
+    (folder / "w.yaml").write_text(WORKSPACE % name)
+    done = kaito(folder, "plan", "w.yaml", "--format", "json", **environment)
+    (found,) = json.loads(done.stdout)
+    return done.returncode, found
+
+
+def test_an_id_without_a_preset_is_looked_up_for_a_plan_and_its_revision_stays_open(tmp_path: Path) -> None:
+    with hugging_face(Hub()) as hub:
+        code, found = planned(tmp_path, hub.model, HF_ENDPOINT=hub.url)
+    assert (code, found["preset"], found["runtime"], found["nodeCount"]) == (0, "tiny", "vllm", 1)
+    assert found["weights"] == {"kind": "huggingface", "reference": "org/tiny", "revision": None}
+    assert [one["code"] for one in found["findings"]] == ["revision-unpinned"]
+
+
+def test_a_gated_id_without_a_preset_needs_a_secret(tmp_path: Path) -> None:
+    with hugging_face(Hub(gate=True)) as hub:
+        code, found = planned(tmp_path, hub.model, HF_ENDPOINT=hub.url, HF_TOKEN=hub.token)
+    assert code == 1 and found["findings"][0]["code"] == "gated-without-secret"
+
+
+def test_an_id_that_cannot_be_looked_up_names_the_command_that_helps(tmp_path: Path) -> None:
+    code, found = planned(tmp_path, "org/tiny", HF_ENDPOINT="http://127.0.0.1:1")
+    (one,) = found["findings"]
+    assert code == 1 and (one["code"], one["field"]) == ("model-unresolved", "inference.preset.name")
+    assert "cannot be reached" in one["message"] and "kaito models add ORG/NAME --config" in one["message"]
+
+
+def test_an_own_preset_goes_before_the_shipped_one_and_keeps_its_flags_for_the_server(tmp_path: Path) -> None:
+    files(tmp_path)
+    kaito(tmp_path, "models", "add", "ibm-granite/granite-4.1-8b", *LOCAL, "--revision", COMMIT)
+    code, found = planned(tmp_path, "granite-4.1-8b")
+    assert code == 0 and found["weights"]["revision"] == COMMIT and not found["findings"]
+    assert "--tool-call-parser=granite4" in found["command"]
+
+
+def test_a_wrong_file_of_ones_own_is_said_with_its_field(tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "mine.yaml").write_text("model: org/mine\nlayers: many\n")
+    code, found = planned(tmp_path, "org/mine", HF_HUB_OFFLINE="1")
+    assert code == 1 and "mine.yaml: layers: Input should be" in found["findings"][0]["message"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kaito_components.errors import Finding, InvalidWorkspace
-from kaito_components.plan import Hardware, NodeOptions, plan
-from kaito_components.plan_findings import findings_of
+from kaito_components.plan import NodeOptions, plan
+from kaito_components.presets import load_preset
+from kaito_components.presets.retired import retired_models
 from kaito_components.spec.model import Adapter, DataSource, Workspace
 from tests.unit.test_capacity import SHOWN
 from tests.unit.workspaces import (
@@ -27,13 +28,17 @@ from tests.unit.workspaces import (
 )
 
 PHI_3 = "phi-3-mini-128k-instruct"
-VLLM = {"kaito.sh/runtime": "vllm"}
+VLLM, TRANSFORMERS = {"kaito.sh/runtime": "vllm"}, {"kaito.sh/runtime": "transformers"}
+OWN_IMAGE = {"image": "r.example.com/weights:1"}
 ADAPTER = Adapter(DataSource(name="a", image="r.example.com/a:1"), 0.5)
+NAMESAKE = Adapter(DataSource(name="phi-4-mini-instruct", image="r.example.com/a:1"))
 LONG = config("vllm: {max-model-len: 600000}")
 TIGHT = config("training_config: {TrainingArguments: {max_length: 8192}}", "training_config.yaml")
 
 REFUSED: list[tuple[str, Workspace, NodeOptions]] = [
     ("unknown-preset", inference(preset="phi-4-mini"), NodeOptions()),
+    ("model-deprecated", inference(preset="falcon-40b-instruct"), NodeOptions()),
+    ("model-unresolved", inference(preset="org/unheard-of"), NodeOptions()),
     ("vm-size-unknown", inference("Standard_NC24ads_A100_v5"), NodeOptions()),
     ("vm-size-unknown", inference("Standard_ND96isf_H100_v5"), NodeOptions()),
     ("instance-type-missing", inference(None), NodeOptions()),
@@ -50,6 +55,14 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("error", "model-needs-newer-gpu", inference("Standard_NC96ads_A100_v4", "deepseek-v3.2"), {}),
     ("error", "dtype-needs-newer-gpu", inference(T4, annotations={"pulumi.kaito.sh/dtype": "bfloat16"}), {}),
     ("warning", "without-effect", tuning(annotations={"pulumi.kaito.sh/dtype": "float32"}), {}),
+    ("error", "runtime-not-of-preset", inference(preset="qwen3-8b-awq", annotations=TRANSFORMERS), {}),
+    ("error", "tuning-unsupported", tuning(preset="llama-3.1-8b-instruct"), {}),
+    ("error", "gated-without-secret", inference(preset="gemma-3-4b-it"), {}),
+    ("error", "adapter-name-taken", inference(adapters=(NAMESAKE,)), {}),
+    ("info", "revision-unpinned", inference(preset="granite-4.1-8b"), {}),
+    ("warning", "license-non-commercial", inference("Standard_ND96isr_H200_v5", "minimax-m2.7"), {}),
+    ("warning", "license-forbids-image", inference(preset="minimax-m2.7", preset_options=OWN_IMAGE), {}),
+    ("info", "license-unknown", inference(preset="mistral-medium-3.5-128b", preset_options=OWN_IMAGE), {}),
     ("error", "too-many-nodes", inference(T4, count=2), {}),
     ("error", "strength-with-vllm", inference(adapters=(ADAPTER,)), {}),
     ("error", "context-beyond-model", inference(A100, PHI_3, config="c"), {"bundle": LONG}),
@@ -77,13 +90,6 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("warning", "vm-size-unusable", inference("Standard_NC144ds_xl_RTXPRO6000BSE_v6"), {}),
     ("info", "price-unknown", inference(), {"region": "westeurop"}),
 ]  # fmt: skip
-# Presets that are as these findings need them do not exist yet; the plan is bent instead.
-BENT: list[tuple[str, str, Workspace, dict[str, Any]]] = [
-    ("error", "runtime-not-of-preset", inference(), {"runtimes": ("transformers",)}),
-    ("error", "tuning-unsupported", tuning(), {"tuning": None}),
-    ("error", "gated-without-secret", inference(), {"gated": True}),
-    ("info", "revision-unpinned", inference(), {"revision": None}),
-]
 
 
 @pytest.mark.parametrize(("code", "spec", "nodes"), REFUSED, ids=[one[0] for one in REFUSED])
@@ -98,17 +104,6 @@ def test_it_is_found(severity: str, code: str, spec: Workspace, options: dict[st
     assert code in codes(planned(spec, **options), severity)
 
 
-@pytest.mark.parametrize(("severity", "code", "spec", "changes"), BENT)
-def test_it_is_found_in_a_preset(severity: str, code: str, spec: Workspace, changes: dict[str, Any]) -> None:
-    made = planned(spec)
-    assert made.preset
-    bent = replace(made, preset=replace(made.preset, **changes))
-    if "revision" in changes:
-        bent = replace(bent, weights=replace(bent.weights, revision=None))
-    found = [(one.severity, one.code) for one in findings_of(bent, Hardware(1, 8.0), NodeOptions(), "r")]
-    assert (severity, code) in found
-
-
 @pytest.mark.parametrize("spec", [inference(), inference(CPU, "smollm2-135m-instruct"), template()])
 def test_an_ordinary_workspace_has_nothing_to_say(spec: Workspace) -> None:
     assert planned(spec).findings == ()
@@ -116,6 +111,21 @@ def test_an_ordinary_workspace_has_nothing_to_say(spec: Workspace) -> None:
 
 def message(spec: Workspace, code: str, **options: Any) -> str:
     return next(found.message for found in planned(spec, **options).findings if found.code == code)
+
+
+def test_a_gated_model_with_a_secret_and_kaitos_own_image_of_weights_have_nothing_to_say() -> None:
+    secret = {"model_access_secret": "hf"}
+    assert "gated-without-secret" not in codes(
+        planned(inference(preset="gemma-3-4b-it", preset_options=secret)), "error"
+    )
+    assert not any("license" in found.code for found in planned(tuning(A100)).findings)
+
+
+def test_a_retired_model_names_the_one_that_takes_its_place() -> None:
+    for gone in retired_models():
+        assert load_preset(gone.replacement).name == gone.replacement
+        with pytest.raises(InvalidWorkspace, match=f"no longer served: .*; use {re.escape(gone.replacement)} instead"):
+            plan(inference(preset=gone.name.upper()))
 
 
 def test_a_misfit_names_value_reason_and_sizes_that_fit() -> None:
@@ -145,7 +155,7 @@ def test_the_documentation_lists_every_code_with_its_severities() -> None:
     text = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
     listed = set(re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", text, re.MULTILINE))
     shown: dict[str, set[str]] = {code: {"error"} for code, _, _ in REFUSED}
-    for severity, code, _, _ in [*FOUND, *BENT]:
+    for severity, code, _, _ in FOUND:
         shown.setdefault(code, set()).add(severity)
     for code, severity in SHOWN:
         shown.setdefault(code, set()).add(severity)

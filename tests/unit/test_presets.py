@@ -10,6 +10,7 @@ from kaito_components.presets import load_preset, preset_names, tunable_presets
 from kaito_components.presets.licenses import license_of
 from kaito_components.presets.lookup import read_file
 from kaito_components.presets.reference import with_tables
+from kaito_components.presets.schema import parse
 from kaito_components.units import GIB, parse_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +117,7 @@ def test_an_unknown_preset_is_an_error_with_the_nearest_name(name: str) -> None:
 
 def test_an_alias_is_found_without_reading_every_file_as_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr("kaito_components.presets.schema.parse", lambda path: read.append(path.stem))
+    monkeypatch.setattr("kaito_components.presets.schema.parse", lambda path: read.append(path.stem) or parse(path))
     read_file.cache_clear(), load_preset.cache_clear()
     load_preset("mistral-7b")
     read_file.cache_clear(), load_preset.cache_clear()
