@@ -8,6 +8,7 @@ from kaito_components import names
 from kaito_components.errors import Finding
 from kaito_components.estimates import Term, exact, total
 from kaito_components.plan_types import Memory, Room
+from kaito_components.presets import Preset
 from kaito_components.prices import price_of
 from kaito_components.sizing import Parallelism
 from kaito_components.skus import VmSize
@@ -51,6 +52,18 @@ def place_bytes(vm: VmSize) -> int:
 def free_bytes(vm: VmSize, terms: Iterable[Term]) -> int:
     """What the likely sum leaves of one GPU; less than 0: it does not fit."""
     return place_bytes(vm) - total(terms).likely
+
+
+def memory_of(preset: Preset, vm: VmSize, loaded: int, usable: int, terms: tuple[Term, ...]) -> Memory:
+    """Of an inference; `terms` begin with the weights, `usable` is of one GPU."""
+    return Memory(
+        weights=loaded,
+        kv_cache_per_token=preset.kv_bytes_per_token,
+        overhead=(total(terms).likely - terms[0].likely) * max(1, vm.gpus),
+        usable_per_gpu=usable,
+        gpu=place_bytes(vm),
+        terms=terms,
+    )
 
 
 def way_out(sizes: Sequence[VmSize], region: str | None) -> str:

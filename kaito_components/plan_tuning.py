@@ -12,7 +12,7 @@ from kaito_components.plan_types import Memory
 from kaito_components.presets import Preset
 from kaito_components.sizing import Parallelism
 from kaito_components.sizing_tuning import Training
-from kaito_components.skus import VmSize, gpu_sizes
+from kaito_components.skus import VmSize, cpu_sizes, gpu_sizes
 from kaito_components.spec.model import ConfigMap, Workspace
 from kaito_components.units import gib
 
@@ -104,7 +104,8 @@ def _memory(preset: Preset, vm: VmSize, parts: tuple[Term, ...]) -> Memory:
 def _too_little(spec: Workspace, preset: Preset, vm: VmSize, training: Training, region: str | None) -> str:
     assert spec.tuning
     needed = sizing_tuning.terms(preset, training)
-    roomy = [size for size in gpu_sizes() if free_bytes(size, (*needed, kept_by_system(size))) >= 0]
+    sizes = gpu_sizes() if vm.gpus else [*cpu_sizes(), *gpu_sizes()]
+    roomy = [size for size in sizes if free_bytes(size, (*needed, kept_by_system(size))) >= 0]
     smaller = [", or method qlora"] if spec.tuning.method == "lora" else []
     smaller += [", or fewer rows at once (per_device_train_batch_size)"] if training.rows > 1 else []
     smaller += (

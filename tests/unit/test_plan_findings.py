@@ -48,6 +48,8 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("error", "does-not-fit", inference(A100, PHI_3, config="c"), {"bundle": LONG}),
     ("error", "does-not-fit", tuning("Standard_D2s_v5", method="lora"), {}),
     ("warning", "does-not-fit", inference("Standard_D2s_v5", annotations={"kaito.sh/bypass-resource-checks": ""}), {}),
+    ("error", "does-not-fit", inference("Standard_NV6ads_A10_v5", "phi-4"), {}),
+    ("info", "fewer-nodes", inference("Standard_NV36ads_A10_v5", "phi-4"), {"region": "eastus"}),
     ("warning", "tight-fit", tuning(T4, method="lora", config="c"), {"bundle": TIGHT}),
     ("error", "gpu-without-cuda", inference(AMD), {}),
     ("error", "runtime-needs-newer-gpu", inference(T4, annotations=VLLM), {}),

@@ -87,6 +87,30 @@ def test_a_tuning_that_does_not_fit_says_how_much_is_missing_and_what_would_help
         assert part in text
 
 
+def test_one_node_that_costs_less_is_named_where_prices_are_known() -> None:
+    made = planned(inference(A10, "phi-4"), region="eastus")
+    (text,) = [one.message for one in made.findings if one.code == "fewer-nodes"]
+    assert made.node_count == 2 and "needs 2 of Standard_NV36ads_A10_v5 (6.40 USD an hour)" in text
+    assert "one Standard_NC24ads_A100_v4 holds it for 3.67" in text
+    dear = planned(inference(A100, "llama-3.3-70b-instruct"), region="eastus")  # 3 nodes; one larger one costs more
+    assert dear.node_count == 3 and "fewer-nodes" not in codes(dear, "info") | codes(
+        planned(inference(A10, "phi-4")), "info"
+    )
+
+
+def test_a_model_is_not_spread_over_more_nodes_than_it_has_layers() -> None:
+    (text,) = [
+        one.message for one in planned(inference("Standard_NV6ads_A10_v5", "phi-4")).findings if "fit" in one.code
+    ]
+    assert "would need 44 nodes" in text and "has 40 layers" in text and "choose Standard_" in text
+
+
+def test_tuning_without_a_gpu_may_grow_to_a_larger_node() -> None:
+    spec = tuning("Standard_D2s_v5", "phi-3-mini-128k-instruct", method="lora")
+    (text,) = [one.message for one in planned(spec).findings if one.code == "does-not-fit"]
+    assert "choose Standard_D8s_v" in text
+
+
 def test_ways_out_come_cheapest_first_where_prices_are_known() -> None:
     names = [size.name for size in cheapest(gpu_sizes(), "westeurope")]
     prices = [price_of(name, "westeurope") for name in names]
