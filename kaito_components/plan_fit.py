@@ -70,7 +70,7 @@ def _transformers(spec: Workspace, preset: Preset, vm: VmSize, dtype: str, regio
     memory = memory_of(preset, vm, loaded, usable, _transformers_terms(vm, loaded))
     memory = replace(memory, kv_cache_per_token=per_token)
     if sizing.fits_node(loaded, vm):
-        room = Room(context, tokens // context, tokens) if context else None
+        room = Room(context, tokens // context, tokens, per_token) if context else None
         return Fit(spec.resource.count, Parallelism(), context, memory, room)
     sizes = gpu_sizes() if vm.gpus else [*cpu_sizes(), *gpu_sizes()]
     roomy = [size for size in sizes if sizing.fits_node(loaded, size)]

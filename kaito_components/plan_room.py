@@ -66,6 +66,18 @@ def memory_of(preset: Preset, vm: VmSize, loaded: int, usable: int, terms: tuple
     )
 
 
+def room_of(preset: Preset, free: int, limit: int, copies: int = 1) -> Room | None:
+    """How long a request can be in so many bytes, `limit` tokens at most, and how many of that length; None: none."""
+    low, high = 0, limit
+    while low < high:  # layers with a window make the cache grow unevenly, but never shrink
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if preset.cache_bytes(middle) <= free else (low, middle - 1)
+    if not low:
+        return None
+    each = max(1, preset.cache_bytes(low))
+    return Room(low, copies * (free // each), copies * (free * low // each), each // low)
+
+
 def way_out(sizes: Sequence[VmSize], region: str | None) -> str:
     """`choose A, B, C`: the sizes that would do, cheapest first where the region's prices are known."""
     shown = ", ".join(_with_price(size, region) for size in cheapest(sizes, region)[:SIZES_SHOWN])

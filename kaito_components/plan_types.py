@@ -114,6 +114,7 @@ class Room:
     context_tokens: int
     requests: int
     tokens: int  # of all requests together
+    bytes_per_token: int  # on average, at that length
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from kaito_components import sizing
 from kaito_components.errors import Finding
 from kaito_components.estimates import Term, exact
-from kaito_components.plan_room import FIELD, Fit, cheapest, describe, memory_of, misfit, way_out
+from kaito_components.plan_room import FIELD, Fit, cheapest, describe, memory_of, misfit, room_of, way_out
 from kaito_components.plan_runtime import DEFAULT_MEMORY_SHARE, MEMORY_SHARES
 from kaito_components.plan_types import Memory, Room
 from kaito_components.presets import Preset
@@ -96,9 +96,5 @@ def _terms(preset: Preset, vm: VmSize, spread: Parallelism) -> tuple[Term, ...]:
 
 
 def _room(preset: Preset, spread: Parallelism, memory: Memory, context: int | None) -> Room | None:
-    per_gpu = sizing.vllm_cache_bytes_per_gpu(
-        preset.kv_bytes_per_token, spread, preset.kv_heads, is_latent=preset.kv_lora_rank is not None
-    )
-    tokens = int(max(0, memory.free) / per_gpu)  # of one copy
-    longest = min(context or preset.context_length, tokens)
-    return Room(longest, spread.data * (tokens // longest), spread.data * tokens) if longest else None
+    parts = sizing.vllm_cache_parts(spread, preset.kv_heads, is_latent=preset.kv_lora_rank is not None)
+    return room_of(preset, max(0, memory.free) * parts, context or preset.context_length, spread.data)

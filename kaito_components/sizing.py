@@ -55,14 +55,13 @@ def loaded_bytes(weights_bytes: int, dtype: str) -> int:
     return 2 * weights_bytes if dtype == "float32" else weights_bytes
 
 
-def vllm_cache_bytes_per_gpu(bytes_per_token: int, spread: Parallelism, kv_heads: int, is_latent: bool) -> float:
-    """What one token takes on one GPU: layers are split over nodes, heads over GPUs, and a head is never split.
+def vllm_cache_parts(spread: Parallelism, kv_heads: int, is_latent: bool) -> int:
+    """Into how many parts the cache of a request is cut: layers over nodes, heads over GPUs, and a head is never cut.
 
-    Source: vLLM's parallel attention layers replicate key-value heads where there are fewer than GPUs, and the latent
-    vector always.
+    Source: vLLM's parallel attention layers keep key-value heads several times where there are fewer than GPUs, and
+    the vector of latent attention always.
     """
-    parts = 1 if is_latent else min(spread.tensor, kv_heads)
-    return bytes_per_token / spread.pipeline / parts
+    return spread.pipeline * (1 if is_latent else min(spread.tensor, kv_heads))
 
 
 def usable_bytes_on_node(vm: VmSize) -> int:

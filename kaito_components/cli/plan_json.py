@@ -83,7 +83,12 @@ def _term(term: Term) -> dict[str, Any]:
 
 
 def _room(room: Room) -> dict[str, int]:
-    return {"contextTokens": room.context_tokens, "requests": room.requests, "tokens": room.tokens}
+    return {
+        "contextTokens": room.context_tokens,
+        "requests": room.requests,
+        "tokens": room.tokens,
+        "bytesPerToken": room.bytes_per_token,
+    }
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

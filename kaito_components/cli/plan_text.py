@@ -125,9 +125,8 @@ def _context(plan: Plan) -> str:
     if room is None:
         return "as long as fits" if plan.max_model_len == "auto" else f"{plan.max_model_len:,} tokens"
     at_once = "one request" if room.requests == 1 else f"{room.requests:,} requests at once"
-    per_token = plan.memory.kv_cache_per_token / KIB if plan.memory else 0
     length = f"{room.context_tokens:,} tokens, {at_once} of that length"
-    return f"{length}\n{room.tokens:,} tokens in all, {per_token:.4g} KiB each"
+    return f"{length}\n{room.tokens:,} tokens in all, {room.bytes_per_token / KIB:.4g} KiB each"
 
 
 def _cost(plan: Plan) -> str:

@@ -36,7 +36,9 @@ def test_the_shape_of_the_json_is_the_documented_one() -> None:
     assert set(one["memory"]) == {"weights", "kvCachePerToken", "overhead", "usablePerGpu", "gpu", "free", "terms"}
     assert set(one["memory"]["terms"][0]) == {"name", "likely", "low", "high", "source"}
     assert set(one["cost"]) == {"perHour", "perMonth", "currency", "source", "asOf", "notCounted", "unitPrices"}
-    assert set(one["room"]) == {"contextTokens", "requests", "tokens"} and isinstance(one["largestModel"], str)
+    assert set(one["room"]) == {"contextTokens", "requests", "tokens", "bytesPerToken"} and isinstance(
+        one["largestModel"], str
+    )
     assert all(f"`{key}`" in DOCS for key in KEYS)
 
 

@@ -1,10 +1,13 @@
 """Room for context, and for tuning: what is counted, and what is said when there is too little."""
 
+from dataclasses import replace
+
 import pytest
 
 from kaito_components import sizing
 from kaito_components.estimates import total
-from kaito_components.plan_room import cheapest
+from kaito_components.plan_room import cheapest, room_of
+from kaito_components.presets import load_preset
 from kaito_components.prices import price_of
 from kaito_components.sizing import Parallelism
 from kaito_components.skus import gpu_sizes
@@ -55,7 +58,23 @@ def test_a_part_of_a_gpu_has_that_part_of_room() -> None:
 def test_a_head_and_a_latent_vector_are_never_split(
     spread: Parallelism, kv_heads: int, latent: bool, parts: int
 ) -> None:
-    assert sizing.vllm_cache_bytes_per_gpu(1600, spread, kv_heads, latent) == 1600 / parts
+    assert sizing.vllm_cache_parts(spread, kv_heads, latent) == parts
+
+
+def test_layers_with_a_window_or_without_attention_leave_room_for_longer_requests() -> None:
+    plain = replace(load_preset("phi-4-mini-instruct"), context_length=10**9)
+    hybrid = replace(plain, attention_layers=plain.layers // 4)
+    windowed = replace(hybrid, window_layers=plain.layers - plain.layers // 4, window_tokens=1024)
+    rooms = [room_of(one, 20 * GIB, one.context_length) for one in (plain, hybrid, windowed)]
+    lengths = [room.context_tokens for room in rooms if room]
+    assert lengths[1] == pytest.approx(4 * lengths[0], rel=1e-4)
+    assert lengths[2] == pytest.approx(lengths[1] - 3 * 1024, abs=8)
+    for preset, length in zip((plain, hybrid, windowed), lengths, strict=True):
+        assert preset.cache_bytes(length) <= 20 * GIB < preset.cache_bytes(length + 1)
+
+
+def test_without_a_byte_there_is_no_room() -> None:
+    assert room_of(load_preset("phi-4-mini-instruct"), 0, 4096) is None
 
 
 def test_every_gpu_holds_all_of_a_tuning() -> None:
