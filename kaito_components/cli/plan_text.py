@@ -14,8 +14,10 @@ from kaito_components.units import GIB, gib
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+DETAILED = {"cost", "context"}
 KIB = 1024
 
 
@@ -42,8 +44,17 @@ def _table(console: "Console", lines: "Iterable[tuple[str, RenderableType]]") ->
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for label, value in lines:
-        table.add_row(Text(label, style="dim"), Text(value, overflow="fold") if isinstance(value, str) else value)
+        table.add_row(Text(label, style="dim"), _value(label, value) if isinstance(value, str) else value)
     console.print(table)
+
+
+def _value(label: str, value: str) -> "Text":
+    """Of what has details, the first line says it."""
+    from rich.text import Text
+
+    first, line, rest = value.partition("\n")
+    parts = [first, (line + rest, "dim")] if label in DETAILED else [value]
+    return Text.assemble(*parts, overflow="fold")
 
 
 def _say(console: "Console", found: Finding) -> None:
