@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 from kaito_components.errors import KaitoError
-from kaito_components.presets.adding import name_of, preset_values
 from kaito_components.presets.lookup import file_of, load_preset, preset_names, read_file, shipped_preset
 from kaito_components.presets.model import Preset
 
@@ -47,6 +46,7 @@ def _fetched(model: str) -> Preset | KaitoError:
 
     Its revision stays open: were today's pinned, each later commit there would restart the Workspace by itself.
     """
+    from kaito_components.presets.adding import name_of, preset_values
     from kaito_components.presets.hub import fetch
     from kaito_components.presets.schema import check
 
