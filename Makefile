@@ -1,5 +1,5 @@
 # The commands of README.md. Everything else is in scripts/ and `python -m local_cloud`.
-.PHONY: help setup demo down check test bench format
+.PHONY: help setup setup-images demo down check test test-images bench format
 
 VENV := .venv/bin
 export PYTHONUNBUFFERED = 1
@@ -7,10 +7,13 @@ export PYTHONUNBUFFERED = 1
 WORKERS ?= 4
 
 help:                ## say what there is
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup:               ## install what the next commands need into .venv
 	@bash scripts/setup.sh
+
+setup-images: setup  ## install what the images in serving_image/ and tuning_image/ need into .venv-images
+	@bash scripts/setup-images.sh
 
 demo: setup          ## a Workspace from its file to its status table, on a cloud on this machine
 	@bash scripts/demo.sh
@@ -27,7 +30,14 @@ check: setup         ## the fast part of the tests: format, lint, types, layers,
 
 test: check          ## all tests; CI runs exactly this
 	@$(VENV)/python -m local_cloud build
-	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit --ignore tests/wire
+	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit --ignore tests/wire \
+		--ignore tests/serving --ignore tests/tuning
+	@$(MAKE) --no-print-directory test-images
+
+# Each folder by itself: its tests import only its image and .venv-images, never tests/conftest.py.
+test-images: setup-images
+	@set -e; for folder in $(wildcard tests/serving tests/tuning); do \
+		.venv-images/bin/pytest -n 2 --confcutdir $$folder $$folder; done
 
 bench: setup         ## the measurements of benchmarks/, as ratios in one run
 	@$(VENV)/python -m local_cloud build
