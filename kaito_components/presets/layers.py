@@ -17,6 +17,7 @@ _FULL = {"full_attention", "attention", "hybrid", "*"}
 _WINDOW = {"sliding_attention", "chunked_attention"}
 # Families whose config may leave the pattern out. Source: their configuration_*.py in transformers.
 _PATTERNS = {"gemma2": 2, "gemma3_text": 6, "cohere2": 4, "gpt_oss": 2}
+_INTERVALS = {"qwen3_next": 4, "qwen3_5_text": 4, "qwen3_5_moe_text": 4}
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _kinds(keys: _Keys, count: int) -> list[Kind]:
         return _full_where(index + 1 in keys.linear_attn_config.full_attn_layers for index in range(count))
     if period := keys.attn_layer_period:
         return _full_where(index % period == keys.attn_layer_offset for index in range(count))
-    if interval := keys.full_attention_interval:
+    if interval := keys.full_attention_interval or _INTERVALS.get(keys.model_type or ""):
         return _full_where((index + 1) % interval == 0 for index in range(count))
     return _windows(keys, count)
 

@@ -23,4 +23,7 @@ SOURCES = {
     "half-of-weights": "computed: two bytes a number, from the weights as rounded by the catalogue",
     "model-name": "the model's own name, which rounds",
     "transformers-layers": "names of the linear layers in transformers' modeling file of this architecture",
+    "gpt-oss-windows": "transformers models/gpt_oss/configuration_gpt_oss.py: a window of 128 in every other layer",
+    "gemma-3-windows": "Gemma 3 report, arXiv:2503.19786: five layers with a window of 1024 to one without",
+    "qwen3.5-layers": "transformers models/qwen3_5/configuration_qwen3_5.py: every fourth attends, the rest are linear",
 }

@@ -70,6 +70,7 @@ LAYERS: dict[str, tuple[dict[str, Any], int, Layers]] = {
         {"sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 21}, 28, Layers(21, 7, 4096),
     ),
     "every fourth attends (Qwen3-Next)": ({"full_attention_interval": 4}, 48, Layers(12)),
+    "the same, where the config leaves it out": ({"model_type": "qwen3_5_text"}, 64, Layers(16)),
     "a pattern of letters (Nemotron-H)": ({"hybrid_override_pattern": "M-M*-ME*-"}, 9, Layers(2)),
     "a period (Jamba)": ({"attn_layer_period": 8, "attn_layer_offset": 4}, 32, Layers(4)),
     "chosen layers (Bamba)": ({"attn_layer_indices": [9, 18, 27]}, 32, Layers(3)),

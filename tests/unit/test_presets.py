@@ -156,3 +156,12 @@ def test_the_documentation_is_what_the_schema_says() -> None:
     text = (ROOT / "docs" / "presets.md").read_text()
     assert with_tables(text) == text, "run: python -m kaito_components.presets.reference docs/presets.md"
     assert "`tuning.target_modules` (needed)" in text and "`mistral-7b`" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("gemma-3-27b-it", 0.17), ("qwen3.6-27b", 0.25), ("nvidia-nemotron-nano-9b-v2", 0.072)]
+)
+def test_a_long_context_of_a_hybrid_model_takes_a_part_of_what_kaito_counts(name: str, share: float) -> None:
+    preset = load_preset(name)
+    full = preset.kv_bytes_per_token * preset.context_length
+    assert preset.cache_bytes(preset.context_length) / full == pytest.approx(share, abs=0.01)
