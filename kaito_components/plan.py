@@ -215,7 +215,7 @@ def _about_size(spec: Workspace, vm: VmSize) -> Iterable[Finding]:
         text = f"is not given, so it is the default of {spec.api_version}: {vm.name}"
         yield finding(spec, "info", "instance-type-defaulted", field, text)
     if vm.retired:
-        text = f"the day on which Azure retires {vm.name} is {vm.retired}; use {instead} instead"
+        text = f"Azure's retirement date of {vm.name} is {vm.retired}; use {instead} instead"
         yield finding(spec, "warning", "vm-size-retired", field, text)
     if vm.unusable:
         yield finding(spec, "warning", "vm-size-unusable", field, f"{vm.name}: {vm.unusable}; choose another size")

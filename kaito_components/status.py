@@ -51,7 +51,7 @@ class StatusRow:
     troubles: tuple[Trouble, ...] = field(compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON and for Pulumi; what does not apply is left out."""
+        """The columns, for JSON and for Pulumi's outputs; what does not apply is left out."""
         whole = {
             "name": self.name,
             "namespace": self.namespace,
@@ -61,7 +61,6 @@ class StatusRow:
             "jobStarted": self.job_started,
             "workspaceReady": self.workspace_ready,
             "workerNodes": list(self.worker_nodes),
-            "conditions": [condition.as_dict() for condition in self.conditions],
         }
         return {key: value for key, value in whole.items() if value is not None}
 

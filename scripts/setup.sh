@@ -24,7 +24,7 @@ wanted=$(cat requirements.lock pyproject.toml | sha256sum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
-echo "setup: installing Python packages into .venv (about 230 MB, about a minute)"
+echo "setup: installing Python packages into .venv (870 MB when unpacked; a minute or two)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip -q
 .venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore -r requirements.lock

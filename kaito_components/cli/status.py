@@ -155,7 +155,9 @@ def as_json(row: "StatusRow") -> dict[str, Any]:
         {"object": one.object, "reason": one.reason, "message": one.message, "wayOut": one.way_out}
         for one in row.troubles
     ]
-    return {**row.as_dict(), "createdAt": row.created, "ageSeconds": age_seconds(row), "troubles": troubles}
+    conditions = [condition.as_dict() for condition in row.conditions]
+    more = {"createdAt": row.created, "ageSeconds": age_seconds(row), "conditions": conditions, "troubles": troubles}
+    return {**row.as_dict(), **more}
 
 
 def age_seconds(row: "StatusRow") -> int:
