@@ -26,7 +26,9 @@ def add(
     model: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Hugging Face id")],
     config: Annotated[
         list[Path] | None,
-        typer.Option(help="config.json, model.safetensors.index.json or the model's folder; then nothing is fetched"),
+        typer.Option(
+            exists=True, help="config.json, model.safetensors.index.json or the model's folder; then nothing is fetched"
+        ),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="commit to pin; else the latest")] = None,
     license: Annotated[str | None, typer.Option(help="where the files do not tell: apache-2.0, mit, …")] = None,

@@ -18,7 +18,7 @@ def read_local(model: str, paths: Iterable[Path], revision: str | None) -> Mater
     Raises:
         KaitoError: a file cannot be read, or config.json or the sizes of the weights are not among them.
     """
-    files = [file for path in paths for file in ([*path.rglob("*")] if path.is_dir() else [path]) if not file.is_dir()]
+    files = [file for path in paths for file in ([*path.iterdir()] if path.is_dir() else [path]) if file.is_file()]
     config = _config(files)
     return Material(
         model=model,

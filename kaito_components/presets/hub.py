@@ -23,8 +23,9 @@ def fetch(model: str, revision: str | None = None) -> Material:
     from huggingface_hub import HfApi, errors
 
     try:
-        info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=SECONDS)
-        return _material(info)
+        api = HfApi()
+        info = api.model_info(model, revision=revision, files_metadata=True, timeout=SECONDS)
+        return _material(api, info)
     except errors.GatedRepoError:
         raise KaitoError(_gated(model)) from None
     except errors.RevisionNotFoundError:
@@ -64,16 +65,14 @@ def _missing(model: str) -> str:
     return f"{text}, or set HF_TOKEN to a token that may read it"
 
 
-def _material(info: Any) -> Material:
-    from huggingface_hub import hf_hub_download
-
+def _material(api: Any, info: Any) -> Material:
     model = info.id
     sizes = {one.rfilename: one.size or 0 for one in info.siblings or ()}
     weights = weights_of(sizes)
     if weights is None:
         raise KaitoError(f"{model} has no weights in safetensors or PyTorch form on Hugging Face; choose another model")
     name = "config.json" if "config.json" in sizes or "params.json" not in sizes else "params.json"
-    path = hf_hub_download(model, name, revision=info.sha, etag_timeout=SECONDS)
+    path = api.hf_hub_download(model, name, revision=info.sha, etag_timeout=SECONDS)
     config = json_object(Path(path).read_text(encoding="utf-8"), f"{name} of {model}")
     return Material(
         model=model,

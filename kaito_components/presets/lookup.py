@@ -33,15 +33,15 @@ def load_preset(name: str) -> Preset:
     """
     if found := shipped_preset(name):
         return found
-    near = _nearest(name.lower().rsplit("/", 1)[-1])
-    hint = f"did you mean {near}? " if near else ""
-    raise KaitoError(f"there is no preset {name!r}; {hint}`kaito models` lists them")
+    raise KaitoError(f"there is no preset {name!r}; {hint(name)}`kaito models` lists them")
 
 
-def _nearest(name: str) -> str | None:
-    """A name that goes on where this one ends, else one that looks like it."""
-    longer = [known for known in preset_names() if known.startswith(name)]
-    return next(iter(longer or difflib.get_close_matches(name, preset_names(), n=1, cutoff=0.5)), None)
+def hint(name: str) -> str:
+    """`"did you mean NAME? "`: one that goes on where this one ends, else one that looks like it; else empty."""
+    start = name.lower().rsplit("/", 1)[-1]
+    longer = [known for known in preset_names() if known.startswith(start)]
+    near = longer or difflib.get_close_matches(start, preset_names(), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def shipped_preset(name: str) -> Preset | None:
@@ -55,7 +55,7 @@ def file_of(name: str, folder: Path) -> Path | None:
     path = folder / f"{name}.yaml"
     if "/" not in name and path.is_file():
         return path
-    return _other_names(folder).get(name)
+    return names_in(folder).get(name)
 
 
 @cache
@@ -92,11 +92,11 @@ def read_file(path: Path) -> Preset:
 
 
 @cache
-def _other_names(folder: Path) -> dict[str, Path]:
-    """Aliases and Hugging Face ids -> file. Two lines tell; parsing all files takes a hundred times as long."""
+def names_in(folder: Path) -> dict[str, Path]:
+    """Stems, aliases and Hugging Face ids -> file. Two lines tell; parsing all files takes a hundred times as long."""
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
-        for model, aliases in _NAMED.findall(path.read_text()):
-            for name in filter(None, (model, *aliases.split(","))):
+        for model, aliases in _NAMED.findall(path.read_text(encoding="utf-8", errors="replace")):
+            for name in filter(None, (path.stem, model, *aliases.split(","))):
                 found.setdefault(name.strip().lower(), path)
     return found

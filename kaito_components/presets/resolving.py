@@ -8,7 +8,15 @@ from functools import cache
 from pathlib import Path
 
 from kaito_components.errors import KaitoError
-from kaito_components.presets.lookup import file_of, load_preset, preset_names, read_file, shipped_preset
+from kaito_components.presets.lookup import (
+    file_of,
+    hint,
+    load_preset,
+    names_in,
+    preset_names,
+    read_file,
+    shipped_preset,
+)
 from kaito_components.presets.model import Preset
 
 OWN_FOLDER = Path("presets")  # beside the user's program, or where the command runs
@@ -26,8 +34,8 @@ def find_preset(name: str) -> Preset | None:
 
 def known_names() -> list[str]:
     """The names of the user's own presets and of the shipped ones, sorted."""
-    own = [path.stem for path in OWN_FOLDER.glob("*.yaml") if "\nmodel: " in f"\n{path.read_text()}"]
-    return sorted({*own, *preset_names()})
+    own = {path.stem for path in names_in(OWN_FOLDER).values()} if OWN_FOLDER.is_dir() else set()
+    return sorted(own | set(preset_names()))
 
 
 def resolve(name: str | None) -> Preset | KaitoError | None:
@@ -54,4 +62,4 @@ def _fetched(model: str) -> Preset | KaitoError:
         values = preset_values(replace(fetch(model), revision=None))
         return check(name_of(model), values, model)
     except KaitoError as problem:
-        return KaitoError(f"there is no preset for {model}, and none can be made: {problem} (see `kaito models add`)")
+        return KaitoError(f"there is no preset for {model}; {hint(model)}none can be made now: {problem}")

@@ -29,6 +29,8 @@ class Hub:
     gate: bool = False
     token: str = "hf_secret"
     info: dict[str, Any] = field(default_factory=dict)
+    cut_api: bool = False  # the answer of the API ends in the middle
+    short: int = 0  # bytes of config.json that are promised and not sent
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -37,7 +39,8 @@ class Hub:
         siblings = [{"rfilename": name, "size": size} for name, size in files.items()]
         about = {"id": self.model, "sha": COMMIT, "siblings": siblings, "gated": "manual" if self.gate else False}
         about |= {"cardData": {"license": "apache-2.0"}, "safetensors": {"total": 134515008, "parameters": {}}}
-        return json.dumps(about | self.info).encode()
+        text = json.dumps(about | self.info).encode()
+        return text[: len(text) // 2] if self.cut_api else text
 
 
 @contextmanager
@@ -56,17 +59,18 @@ def hugging_face(hub: Hub) -> Iterator[Hub]:
             elif hub.gate and self.headers.get("Authorization") != f"Bearer {hub.token}":
                 self._answer(403, b"{}", {"X-Error-Code": "GatedRepo"})
             else:
-                self._answer(200, hub.config, {"ETag": f'"{len(hub.config):040x}"', "X-Repo-Commit": COMMIT})
+                tag = {"ETag": f'"{len(hub.config):040x}"', "X-Repo-Commit": COMMIT}
+                self._answer(200, hub.config, tag, hub.short)
 
         do_HEAD = do_GET
 
-        def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        def _answer(self, status: int, body: bytes, headers: dict[str, str], short: int = 0) -> None:
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(body)
+                self.wfile.write(body[: len(body) - short])
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -73,6 +73,8 @@ REFUSED: dict[str, tuple[Hub, tuple[str, ...], dict[str, str], str]] = {
     "server error": (Hub(status=500), (), {}, "answered 500 for org/tiny; try again"),
     "offline": (Hub(), (), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
     "cut off": (Hub(config=json.dumps(CONFIG).encode()[:90]), (), {}, "is not whole JSON"),
+    "the API's answer cut off": (Hub(cut_api=True), (), {}, "answer about org/tiny cannot be read"),
+    "a transfer that breaks off": (Hub(short=20), (), {}, "cannot be reached for org/tiny"),
     "a list": (Hub(config=b"[1]"), (), {}, "holds no JSON object"),
     "no weights": (Hub(info={"siblings": [{"rfilename": "config.json"}]}), (), {}, "has no weights in safetensors"),
     "not served": (Hub(config=json.dumps({**CONFIG, "architectures": ["BertModel"]}).encode()), (), {}, "is BertModel"),
@@ -113,6 +115,14 @@ def test_without_the_size_of_the_weights_the_index_is_asked_for(tmp_path: Path) 
     assert done.returncode == 1 and "model.safetensors.index.json" in done.stderr
 
 
+def test_a_folder_is_looked_into_and_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+    files(tmp_path)
+    (tmp_path / "README.md").write_text("---\nlanguage: en\nlicense: mit\n---\n# Tiny\n")
+    assert kaito(tmp_path, "models", "add", "org/tiny", "--config", ".").returncode == 0
+    assert read_file(tmp_path / "presets" / "tiny.yaml").license == "mit"
+    assert kaito(tmp_path, "models", "add", "org/tiny", "--config", "missing.json").returncode == 2
+
+
 WORKSPACE = """apiVersion: kaito.sh/v1beta1
 kind: Workspace
 metadata: {name: w}
@@ -146,7 +156,8 @@ def test_an_id_that_cannot_be_looked_up_names_the_command_that_helps(tmp_path: P
     code, found = planned(tmp_path, "org/tiny", HF_ENDPOINT="http://127.0.0.1:1")
     (one,) = found["findings"]
     assert code == 1 and (one["code"], one["field"]) == ("model-unresolved", "inference.preset.name")
-    assert "cannot be reached" in one["message"] and "kaito models add ORG/NAME --config" in one["message"]
+    assert "cannot be reached" in one["message"] and "did you mean" not in one["message"]
+    assert "kaito models add ORG/NAME --config" in one["message"]
 
 
 def test_an_own_preset_goes_before_the_shipped_one_and_keeps_its_flags_for_the_server(tmp_path: Path) -> None:
@@ -162,3 +173,16 @@ def test_a_wrong_file_of_ones_own_is_said_with_its_field(tmp_path: Path) -> None
     (tmp_path / "presets" / "mine.yaml").write_text("model: org/mine\nlayers: many\n")
     code, found = planned(tmp_path, "org/mine", HF_HUB_OFFLINE="1")
     assert code == 1 and "mine.yaml: layers: Input should be" in found["findings"][0]["message"]
+
+
+def test_a_slip_in_a_known_id_is_told_by_the_nearest_name(tmp_path: Path) -> None:
+    _, found = planned(tmp_path, "microsoft/phi-4-mini", HF_HUB_OFFLINE="1")
+    assert "did you mean phi-4-mini-instruct?" in found["findings"][0]["message"]
+
+
+def test_presets_of_ones_own_are_listed_whatever_else_lies_there(tmp_path: Path) -> None:
+    files(tmp_path)
+    kaito(tmp_path, "models", "add", "org/tiny", *LOCAL)
+    (tmp_path / "presets" / "build.yaml").write_bytes(b"version: 3\n\xff\n")
+    listed = kaito(tmp_path, "models")
+    assert listed.returncode == 0 and "\ntiny " in listed.stdout and "build" not in listed.stdout
