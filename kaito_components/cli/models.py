@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from kaito_components.cli import models_add, models_json, models_text
 from kaito_components.cli.homes import homes
 from kaito_components.errors import KaitoError
-from kaito_components.presets import load_preset
+from kaito_components.presets import load_preset, retired_model
 from kaito_components.presets.resolving import find_preset, known_names
 
 
@@ -51,7 +51,9 @@ def show(
     try:
         presets = [find_preset(one) or load_preset(one) for one in ([name] if name else known_names())]
     except KaitoError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        gone = retired_model(name or "")
+        text = f"{gone.name} is no longer served: {gone.reason}; use {gone.replacement} instead" if gone else problem
+        print(f"error: {text}", file=sys.stderr)
         raise typer.Exit(2) from None
     found = [(preset, homes(preset, region)) for preset in presets]
     if format is Format.json:

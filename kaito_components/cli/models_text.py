@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Found = tuple[Preset, Sequence[Home]]
 WIDE = 120  # columns from which a model has one line
+OTHERS_WIDTH = 101  # columns that a line takes without the licence
 HOMES_SHOWN = 4
 KIB = 1024
 
@@ -38,7 +39,7 @@ def _table(console: "Console", found: Iterable[Found]) -> None:
     table.add_column("MODEL", no_wrap=True)
     for title in ("PARAMS", "GiB", "CONTEXT"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("LICENCE", max_width=12, no_wrap=True)
+    table.add_column("LICENCE", max_width=console.width - OTHERS_WIDTH, no_wrap=True)
     table.add_column("RUNTIMES", no_wrap=True)
     table.add_column("TUNE", no_wrap=True)
     table.add_column("SMALLEST SIZE", no_wrap=True)

@@ -38,6 +38,7 @@ TOKEN = {"name": "phi-4-mini-instruct", "presetOptions": {"modelAccessSecret": "
 WORKSPACES = {
     "preset": inference(),
     "cpu": inference(size="Standard_D8s_v5", preset={"name": "smollm2-135m-instruct"}),
+    "kernels compiled on the node": inference(size="Standard_ND96isr_H200_v5", preset={"name": "deepseek-v3.2"}),
     "adapters": inference(adapters=ADAPTERS),
     "token": inference(preset=TOKEN),
     "template": template("web"),

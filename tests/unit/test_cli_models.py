@@ -65,6 +65,11 @@ def test_an_unknown_model_ends_with_2_and_the_nearest_name() -> None:
     assert done.returncode == 2 and "did you mean phi-4-mini-instruct" in done.stderr and not done.stdout
 
 
+def test_a_retired_model_ends_with_2_and_the_one_that_takes_its_place() -> None:
+    done = kaito("falcon-7b")
+    assert done.returncode == 2 and "use mistral-7b-v0.3 instead" in done.stderr
+
+
 def test_prices_are_those_of_the_region() -> None:
     (here,), (cheapest,) = models("phi-4", "--region", "westeurope"), models("phi-4")
     assert here["smallest"]["region"] == "westeurope"

@@ -25,7 +25,7 @@ def test_every_data_file_is_packed() -> None:
     patterns = SETUPTOOLS["package-data"]
     packed = {path for glob in patterns["kaito_components"] for path in (ROOT / "kaito_components").glob(glob)}
     packed |= {path for glob in patterns["kaito_components.model_presets"] for path in (ROOT / "presets").glob(glob)}
-    wanted = {*(ROOT / "kaito_components").rglob("*.csv"), *(ROOT / "presets").iterdir()}
+    wanted = {*(ROOT / "kaito_components" / "data").iterdir(), *(ROOT / "presets").iterdir()}
     assert wanted and wanted <= packed
 
 
