@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kaito_components.connection import AzureArgs, Cluster, ClusterArgs
     from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
-    from kaito_components.plan_types import Plan
+    from kaito_components.plan.types import Plan
     from kaito_components.workspace import Workspace, WorkspaceArgs, workspaces_from_files
 
 _HOMES = {
@@ -19,7 +19,7 @@ _HOMES = {
     "Finding": "errors",
     "InvalidWorkspace": "errors",
     "KaitoError": "errors",
-    "Plan": "plan_types",
+    "Plan": "plan.types",
     "Workspace": "workspace",
     "WorkspaceArgs": "workspace",
     "workspaces_from_files": "workspace",

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from kaito_components.errors import Finding
 from kaito_components.existing_pools import ExistingPool, deleted, growth
-from kaito_components.plan_findings import finding
-from kaito_components.plan_types import Plan
+from kaito_components.plan.findings import finding
+from kaito_components.plan.types import Plan
 from kaito_components.skus import find_vm_size, gpu_sizes
 
 # The names of two quotas in the Usages API: all vCPUs of a region that are not spot; and all that are.

@@ -14,7 +14,7 @@ from kaito_components.declare import azure_invoke, kubernetes_object, provider_v
 from kaito_components.existing_pools import ExistingPool
 from kaito_components.manifests import device_plugin
 from kaito_components.options import Reader
-from kaito_components.plan_types import AzureOptions
+from kaito_components.plan.types import AzureOptions
 from kaito_components.review import Review, learnt
 
 OWNER_TAG = "kaito-pulumi-stack"  # on each pool, so that no stack takes over another one's

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kaito_components.plan_types import Plan, Pool
+from kaito_components.plan.types import Plan, Pool
 
 
 @dataclass(frozen=True)

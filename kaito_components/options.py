@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pulumi
 
 from kaito_components.errors import Finding
-from kaito_components.plan_types import AzureOptions, NodeOptions, NodeProvider, Until, WaitOptions
+from kaito_components.plan.types import AzureOptions, NodeOptions, NodeProvider, Until, WaitOptions
 from kaito_components.prices import CURRENCIES
 
 

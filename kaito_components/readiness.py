@@ -123,7 +123,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
 
 def _waited(props: dict[str, Any]) -> dict[str, Any]:
     """All outputs, once the goal is reached."""
-    from kaito_components.waiting import asked_for, wait
+    from kaito_components.live.waiting import asked_for, wait
 
     goal = asked_for(props)
     if goal.until == "none":
@@ -146,7 +146,7 @@ def _waited(props: dict[str, Any]) -> dict[str, Any]:
 
 def _in_the_way(props: dict[str, Any]) -> str:
     """Nothing where the cluster is not known yet, or cannot be asked: others say so."""
-    from kaito_components.foreign import foreign_objects
+    from kaito_components.live.foreign import foreign_objects
 
     if not (isinstance(props.get("kubeconfig"), str) and props.get("stack")):
         return ""
@@ -164,7 +164,7 @@ def _in_the_way(props: dict[str, Any]) -> str:
 
 def _is_still_ready(props: dict[str, Any]) -> bool:
     """Also when it cannot be known: a refresh must not fail because the kubeconfig of the last `up` has expired."""
-    from kaito_components.waiting import asked_for, is_reached
+    from kaito_components.live.waiting import asked_for, is_reached
 
     goal = asked_for(props)
     if goal.until == "none":
@@ -182,7 +182,7 @@ def _is_still_ready(props: dict[str, Any]) -> bool:
 
 
 def _cluster(props: dict[str, Any]) -> Any:
-    from kaito_components.cluster import Cluster
+    from kaito_components.live.cluster import Cluster
 
     return Cluster.from_text(props["kubeconfig"], props.get("context"))
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from kaito_components.capacity import Region, checked
 from kaito_components.existing_pools import ExistingPool
-from kaito_components.plan_cost import disk_tier
-from kaito_components.plan_findings import by_weight
-from kaito_components.plan_types import AzureOptions, Plan
+from kaito_components.plan.cost import disk_tier
+from kaito_components.plan.findings import by_weight
+from kaito_components.plan.types import AzureOptions, Plan
 from kaito_components.prices import region_name
 from kaito_components.stack_cost import Prices, Total, is_priced_region, priced, total
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from kaito_components.existing_pools import ExistingPool, deleted, growth
-from kaito_components.plan_cost import about_cost, cost_of, disk_tier
-from kaito_components.plan_types import Cost, Plan
+from kaito_components.plan.cost import about_cost, cost_of, disk_tier
+from kaito_components.plan.types import Cost, Plan
 from kaito_components.prices import HOURS_A_MONTH, UnitPrice, near_regions, price_of
 
 

@@ -18,8 +18,8 @@ from kaito_components.names import logical_name
 from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
-from kaito_components.plan_runtime import preset_ref, served_name
-from kaito_components.plan_types import NodeProvider, Until
+from kaito_components.plan.runtime import preset_ref, served_name
+from kaito_components.plan.types import NodeProvider, Until
 from kaito_components.presets.resolving import resolve
 from kaito_components.spec.args import WorkspaceSpecArgs
 from kaito_components.spec.model import Bundle

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kaito_components.presets import Preset
 from kaito_components.prices import UnitPrice, price_of, region_name, regions_of
-from kaito_components.sizing_smallest import Room, rooms
+from kaito_components.sizing.smallest import Room, rooms
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ Each kind of term has a sign of its own, so that the bar can be read without col
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kaito_components.estimates import Term
 from kaito_components.plan import Memory
+from kaito_components.sizing.terms import Term
 from kaito_components.units import GIB, gib
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from kaito_components.cluster import Query
+from kaito_components.live.cluster import Query
+from kaito_components.live.snapshot import Object, Snapshot, goal_of, labels_of, name_of
+from kaito_components.live.status import StatusRow, row
 from kaito_components.names import WORKSPACE_LABEL
-from kaito_components.snapshot import Object, Snapshot, goal_of, labels_of, name_of
-from kaito_components.status import StatusRow, row
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 WORKLOADS = ("deployments", "statefulsets", "jobs")

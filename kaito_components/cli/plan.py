@@ -16,8 +16,8 @@ from kaito_components.cli import plan_json, plan_text
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.plan import NodeOptions, Plan
 from kaito_components.plan import plan as decide
-from kaito_components.plan_runtime import preset_ref
-from kaito_components.plan_types import AzureOptions
+from kaito_components.plan.runtime import preset_ref
+from kaito_components.plan.types import AzureOptions
 from kaito_components.presets.resolving import resolve
 from kaito_components.prices import CURRENCIES
 from kaito_components.review import Review

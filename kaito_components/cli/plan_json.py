@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaito_components.errors import Finding
-from kaito_components.estimates import Term
 from kaito_components.plan import Cost, Memory, Plan
-from kaito_components.plan_largest import largest_model
-from kaito_components.plan_types import Room
+from kaito_components.plan.largest import largest_model
+from kaito_components.plan.types import Room
+from kaito_components.sizing.terms import Term
 from kaito_components.spec.model import Workspace
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kaito_components.cli.memory_text import MemoryTable
 from kaito_components.errors import Finding
 from kaito_components.plan import Memory, Plan
-from kaito_components.plan_largest import largest_model
+from kaito_components.plan.largest import largest_model
 from kaito_components.spec.model import Workspace
 from kaito_components.stack_cost import Total, money, origin
 from kaito_components.units import GIB, gib

@@ -13,8 +13,8 @@ import typer
 from kaito_components.errors import ClusterError
 
 if TYPE_CHECKING:
-    from kaito_components.cluster import Cluster
-    from kaito_components.status import StatusRow
+    from kaito_components.live.cluster import Cluster
+    from kaito_components.live.status import StatusRow
 
 GAP = 3  # columns are apart by as much as kubectl's
 
@@ -38,7 +38,7 @@ def status(
     context: Annotated[str | None, typer.Option(help="the kubeconfig's current one by default")] = None,
 ) -> None:
     """Say how the Workspaces in the cluster are."""
-    from kaito_components.cluster import Cluster, default_namespace
+    from kaito_components.live.cluster import Cluster, default_namespace
 
     if namespace and all_namespaces:
         raise typer.BadParameter("choose one of --namespace and --all-namespaces")
@@ -76,7 +76,7 @@ def _show_once(cluster: "Cluster", namespace: str | None, names: Sequence[str], 
 def _watch(cluster: "Cluster", namespace: str | None, names: Sequence[str], format: Format) -> int:
     """Until it is interrupted. Raises ClusterError if the cluster does not answer at first."""
     from kaito_components.cli.overview import queries, rows
-    from kaito_components.cluster import Watches
+    from kaito_components.live.cluster import Watches
 
     printed: dict[tuple[str, str], Any] = {}
     table: Table | None = None

@@ -6,8 +6,9 @@ from typing import Any
 from kaito_components import names
 from kaito_components.manifests import cuda_toolkit, pods
 from kaito_components.manifests.metadata import workload_metadata
-from kaito_components.plan import NODE_SECONDS, Plan
-from kaito_components.plan_runtime import adapter_path
+from kaito_components.plan import Plan
+from kaito_components.plan.deadlines import NODE_SECONDS
+from kaito_components.plan.runtime import adapter_path
 
 PROBE_SECONDS = 10
 GRACE_SECONDS = 120  # for requests that are being answered when the pod must go

@@ -6,8 +6,8 @@ from typing import Any
 
 from kaito_components import names
 from kaito_components.plan import Plan
-from kaito_components.plan_runtime import CONFIG_PATH, WEIGHTS_PATH
-from kaito_components.sizing import loaded_bytes
+from kaito_components.plan.runtime import CONFIG_PATH, WEIGHTS_PATH
+from kaito_components.sizing.estimator import loaded_bytes
 from kaito_components.units import GIB, quantity
 
 ORAS_IMAGE = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # KAITO's puller of model artefacts

@@ -7,7 +7,7 @@ from kaito_components import names
 from kaito_components.manifests import pods
 from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import Plan
-from kaito_components.plan_runtime import DATA_PATH, RESULTS_PATH
+from kaito_components.plan.runtime import DATA_PATH, RESULTS_PATH
 
 USER_ERROR = 42  # the tuning image's exit code for what no retry mends
 RETRIES = 3

@@ -21,9 +21,9 @@ from pulumi.dynamic import (
 
 from kaito_components import provider_process
 from kaito_components.errors import ClusterError
+from kaito_components.live.snapshot import Goal, Object, gpus_of, is_ready, matching, name_of, usable
+from kaito_components.live.waiting import asked_for
 from kaito_components.names import GPU_RESOURCE, label_selector
-from kaito_components.snapshot import Goal, Object, gpus_of, is_ready, matching, name_of, usable
-from kaito_components.waiting import asked_for
 
 WATCHED = ("node_selector", "expected_nodes", "gpus_per_node", "gpu_resource")
 
@@ -136,7 +136,7 @@ def _checked(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nodes(props: Mapping[str, Any]) -> tuple[Object, ...]:
-    from kaito_components.cluster import Cluster, Query
+    from kaito_components.live.cluster import Cluster, Query
 
     cluster = Cluster.from_text(props["kubeconfig"], props.get("context"))
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes import client, config
 
 from kaito_components import names
-from kaito_components.snapshot import Goal, goal_of
+from kaito_components.live.snapshot import Goal, goal_of
 from local_cloud.instance import Instance
 from local_cloud.nodes import apply_node, delete_node, node_manifest
 

@@ -12,10 +12,10 @@ import pytest
 from kubernetes import client, config
 from live_workspace import LiveWorkspace
 
-from kaito_components.cluster import Cluster, Query, Refused, Unreachable, Watches
-from kaito_components.cluster.client import Expired
+from kaito_components.live.cluster import Cluster, Query, Refused, Unreachable, Watches
+from kaito_components.live.cluster.client import Expired
+from kaito_components.live.waiting import NotReady, wait
 from kaito_components.nodes.existing import ExistingNodesProvider
-from kaito_components.waiting import NotReady, wait
 from local_cloud.instance import Instance
 
 NODES = Query("/api/v1/nodes", "Node")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from live_workspace import LiveWorkspace
 
-from kaito_components.cluster import Cluster
-from kaito_components.waiting import wait
+from kaito_components.live.cluster import Cluster
+from kaito_components.live.waiting import wait
 from local_cloud.instance import Instance
 
 MakeWorkspace = Callable[..., LiveWorkspace]

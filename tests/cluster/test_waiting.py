@@ -10,9 +10,9 @@ import pytest
 from kubernetes import client
 from live_workspace import LiveWorkspace
 
-from kaito_components.cluster import Cluster
-from kaito_components.snapshot import Goal
-from kaito_components.waiting import NotReady, Reached, is_reached, wait
+from kaito_components.live.cluster import Cluster
+from kaito_components.live.snapshot import Goal
+from kaito_components.live.waiting import NotReady, Reached, is_reached, wait
 from local_cloud.instance import Instance
 
 MakeWorkspace = Callable[..., LiveWorkspace]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaito_components.plan_largest import largest_model
+from kaito_components.plan.largest import largest_model
 from kaito_components.presets import load_preset, preset_names, presets_by_weight
 from tests.unit.workspaces import A100, CPU, EXISTING, T4, codes, inference, planned, template, tuning
 

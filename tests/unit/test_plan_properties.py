@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaito_components.errors import InvalidWorkspace
-from kaito_components.estimates import total
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
-from kaito_components.plan_cost import cost_of
-from kaito_components.plan_fit import fit
-from kaito_components.plan_types import Hardware
+from kaito_components.plan.cost import cost_of
+from kaito_components.plan.fit import fit
+from kaito_components.plan.types import Hardware
 from kaito_components.presets import load_preset, preset_names, tunable_presets
 from kaito_components.prices import regions_of
+from kaito_components.sizing.terms import total
 from kaito_components.skus import _rows, find_vm_size
 from kaito_components.spec.model import Workspace
 from kaito_components.units import GIB

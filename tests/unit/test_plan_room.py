@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from kaito_components import sizing
-from kaito_components.estimates import total
-from kaito_components.plan_room import cheapest, room_of
+from kaito_components.plan.room import cheapest, room_of
 from kaito_components.presets import load_preset
 from kaito_components.prices import price_of
-from kaito_components.sizing import Parallelism
+from kaito_components.sizing import estimator
+from kaito_components.sizing.estimator import Parallelism
+from kaito_components.sizing.terms import total
 from kaito_components.skus import gpu_sizes
 from kaito_components.units import GIB
 from tests.unit.workspaces import A10, A100, CPU, T4, V100, codes, config, inference, planned, tuning
@@ -58,7 +58,7 @@ def test_a_part_of_a_gpu_has_that_part_of_room() -> None:
 def test_a_head_and_a_latent_vector_are_never_split(
     spread: Parallelism, kv_heads: int, latent: bool, parts: int
 ) -> None:
-    assert sizing.vllm_cache_parts(spread, kv_heads, latent) == parts
+    assert estimator.vllm_cache_parts(spread, kv_heads, latent) == parts
 
 
 def test_layers_with_a_window_or_without_attention_leave_room_for_longer_requests() -> None:

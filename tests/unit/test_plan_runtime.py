@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kaito_components.plan import Hardware
-from kaito_components.plan_runtime import choose_runtime
+from kaito_components.plan.runtime import choose_runtime
 from kaito_components.presets import load_preset
 from kaito_components.spec.model import Adapter, DataSource
 from tests.unit.workspaces import A10, A100, CPU, T4, V100, config, inference, planned, tuning

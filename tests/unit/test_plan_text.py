@@ -7,8 +7,8 @@ from rich.console import Console
 
 from kaito_components.cli.memory_text import MemoryTable, size
 from kaito_components.cli.plan_text import rows
-from kaito_components.estimates import Term, exact
 from kaito_components.plan import Memory, Plan
+from kaito_components.sizing.terms import Term, exact
 from kaito_components.units import GIB
 from tests.unit.workspaces import A100, CPU, T4, inference, planned, tuning
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kaito_components import sizing
 from kaito_components.presets import load_preset, preset_names
-from kaito_components.sizing import Parallelism
+from kaito_components.sizing import estimator
+from kaito_components.sizing.estimator import Parallelism
 from kaito_components.skus import VmSize, find_vm_size, gpu_sizes
 from kaito_components.units import GIB, parse_bytes
 
@@ -31,16 +31,16 @@ def test_the_table_holds_kaitos_catalogue() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["preset_id"])
 def test_nodes_and_parallelism_are_kaitos(row: dict[str, str], size: str) -> None:
     weights, per_token = parse_bytes(row["model_file_size"]), int(row["bytes_per_token_kv"] or 0)
-    nodes = sizing.vllm_nodes(weights, per_token, vm(size), sizing.DEFAULT_CONTEXT_TOKENS)
+    nodes = estimator.vllm_nodes(weights, per_token, vm(size), estimator.DEFAULT_CONTEXT_TOKENS)
     assert str(nodes) == row[f"est_nodes_{size}"]
     assert nodes is not None
-    found = sizing.vllm_parallelism(weights, vm(size), nodes)
+    found = estimator.vllm_parallelism(weights, vm(size), nodes)
     wanted = {kind: int(number) for kind, number in re.findall(r"([TPD]P)(\d+)", row[f"parallelism_{size}"])}
     assert (found.tensor, found.pipeline, found.data) == (wanted.get("TP", 1), wanted.get("PP", 1), wanted.get("DP", 1))
 
 
 def test_a_context_that_fills_the_gpu_leaves_nothing_for_weights() -> None:
-    assert sizing.vllm_nodes(7 * GIB, 393216, vm("NV36ads_A10_v5"), 1_000_000) is None
+    assert estimator.vllm_nodes(7 * GIB, 393216, vm("NV36ads_A10_v5"), 1_000_000) is None
 
 
 # Source: KAITO 0.12 with the numbers of its catalogue; computed with a port of its estimator.
@@ -58,8 +58,8 @@ EXAMPLES = [
 @pytest.mark.parametrize(("name", "size", "context", "nodes", "spread"), EXAMPLES)
 def test_worked_examples_of_kaito_come_out(name: str, size: str, context: int, nodes: int, spread: Parallelism) -> None:
     preset = load_preset(name)
-    assert sizing.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm(size), context) == nodes
-    assert sizing.vllm_parallelism(preset.weights_bytes, vm(size), nodes) == spread
+    assert estimator.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm(size), context) == nodes
+    assert estimator.vllm_parallelism(preset.weights_bytes, vm(size), nodes) == spread
 
 
 def kaitos(weights: int, per_token: int, total_memory: int, gpus: int, context: int) -> int | None:
@@ -79,4 +79,4 @@ def test_every_preset_on_every_size_gets_kaitos_nodes(size: VmSize, context: int
     for preset in map(load_preset, preset_names()):
         numbers = preset.weights_bytes, preset.kv_bytes_per_token
         wanted = kaitos(*numbers, size.gpus * size.gpu_memory_bytes, size.gpus, context)
-        assert sizing.vllm_nodes(*numbers, size, context) == wanted, preset.name
+        assert estimator.vllm_nodes(*numbers, size, context) == wanted, preset.name

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kaito_components.estimates import Term, total
 from kaito_components.presets import Preset, load_preset
-from kaito_components.sizing_tuning import Training, terms
+from kaito_components.sizing.terms import Term, total
+from kaito_components.sizing.tuning import Training, terms
 from kaito_components.units import GIB
 
 LINES = (Path(__file__).parents[1] / "data" / "tuning_peaks.csv").read_text().splitlines()

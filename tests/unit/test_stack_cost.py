@@ -9,7 +9,7 @@ import pytest
 
 from kaito_components.existing_pools import ExistingPool
 from kaito_components.plan import NodeOptions, Plan, plan
-from kaito_components.plan_cost import disk_tier
+from kaito_components.plan.cost import disk_tier
 from kaito_components.prices import UnitPrice, price_of
 from kaito_components.stack_cost import Prices, Total, priced, total
 from tests.unit.workspaces import A100, EXISTING, T4, inference

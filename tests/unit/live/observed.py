@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaito_components.snapshot import Goal, Snapshot
+from kaito_components.live.snapshot import Goal, Snapshot
 
 Object = dict[str, Any]
 NAMESPACE = "models"

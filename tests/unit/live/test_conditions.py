@@ -21,8 +21,8 @@ from observed import (
     waiting,
 )  # fmt: skip
 
-from kaito_components import conditions
-from kaito_components.snapshot import Snapshot
+from kaito_components.live import conditions
+from kaito_components.live.snapshot import Snapshot
 
 
 def test_a_ready_node_with_its_gpus_is_enough() -> None:

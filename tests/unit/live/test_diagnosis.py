@@ -23,8 +23,8 @@ from observed import (
     waiting,
 )  # fmt: skip
 
-from kaito_components.diagnosis import Trouble, troubles
-from kaito_components.snapshot import Snapshot
+from kaito_components.live.diagnosis import Trouble, troubles
+from kaito_components.live.snapshot import Snapshot
 
 RESOLVE = 'rpc error: code = NotFound desc = failed to pull and unpack image "{0}": failed to resolve reference "{0}": '
 IMAGE = "example.azurecr.io/model:1"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaito_components.snapshot import goal_of
+from kaito_components.live.snapshot import goal_of
 
 EXPRESSIONS = [
     {"key": "apps", "operator": "In", "values": ["phi"]},

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kaito_components.cluster import Cluster
 from kaito_components.errors import ClusterError
+from kaito_components.live.cluster import Cluster
 
 CLUSTERS = "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]"
 

@@ -3,7 +3,7 @@
 import pytest
 from observed import goal, tuning
 
-from kaito_components.waiting import Progress, asked_for, queries
+from kaito_components.live.waiting import Progress, asked_for, queries
 
 
 @pytest.fixture

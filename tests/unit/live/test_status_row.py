@@ -21,8 +21,8 @@ from observed import (
     waiting,
 )  # fmt: skip
 
-from kaito_components.snapshot import Goal, Snapshot
-from kaito_components.status import Done, Failed, Lasting, StatusRow, Waiting, evaluate, row
+from kaito_components.live.snapshot import Goal, Snapshot
+from kaito_components.live.status import Done, Failed, Lasting, StatusRow, Waiting, evaluate, row
 
 
 def reasons(made: StatusRow) -> dict[str, tuple[bool, str]]:

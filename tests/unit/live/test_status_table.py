@@ -4,7 +4,7 @@ import pytest
 from observed import goal, node, running_pod, snapshot, tuning, tuning_snapshot
 
 from kaito_components.cli.status import Table, as_json, human
-from kaito_components.status import row
+from kaito_components.live.status import row
 
 SERVING = row(snapshot(), goal())
 BROKEN = row(snapshot(nodes=(node(gpus=0),)), goal(workspace="llama-3-70b"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kaito_components.cluster import Query, Unreachable, Watches
-from kaito_components.cluster.client import Listing, Stream
+from kaito_components.live.cluster import Query, Unreachable, Watches
+from kaito_components.live.cluster.client import Listing, Stream
 
 NODES = Query("/api/v1/nodes", "Node")
 EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 1 (1272)"}
