@@ -117,8 +117,10 @@ def _is_complete(snapshot: Snapshot) -> bool:
 
 
 def _runs(pod: Object) -> bool:
-    if status_of(pod).get("phase") != "Running":
-        return False
+    """Or has run to its end: the Job is complete only some moments after its pod."""
+    phase = status_of(pod).get("phase")
+    if phase != "Running":
+        return bool(phase == "Succeeded")
     return all(_has_begun(container.get("state") or {}) for container in status_of(pod).get("containerStatuses") or [])
 
 

@@ -131,6 +131,10 @@ def test_a_job_has_started_when_its_pod_runs() -> None:
     assert conditions.started(tuning_snapshot(running_pod(owner="phi")), tuning()).ok
 
 
+def test_a_job_whose_pod_has_just_ended_has_started() -> None:
+    assert conditions.started(tuning_snapshot(pod(owner="phi", phase="Succeeded")), tuning()).ok
+
+
 def test_a_job_has_not_started_while_an_init_container_runs() -> None:
     weights = pod(container(waiting("PodInitializing")), owner="phi", init=(container(RUNNING, "weights"),))
     check = conditions.started(tuning_snapshot(weights), tuning())
