@@ -1,0 +1,27 @@
+"""`python -m serving_image`: the server. Also the container's entry point."""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Read the settings, then serve until told to stop."""
+    from serving_image import settings
+    from serving_image.errors import ServingError
+
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:
+        settings.parser().print_help()
+        return 0
+    try:
+        chosen = settings.read(arguments, os.environ)
+        from serving_image import run  # imports the web framework: not for --help, not in the engine's process
+
+        return run.serve(chosen)
+    except ServingError as error:
+        print(f"serving_image: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

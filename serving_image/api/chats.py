@@ -1,0 +1,99 @@
+"""POST /v1/chat/completions."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from serving_image.api import jobs, logprobs, respond
+from serving_image.api.answers import Job, Piece, Usage, answer
+from serving_image.api.refusals import bad
+from serving_image.api.schema import ChatBody
+from serving_image.api.state import Server, server_of
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions")
+async def chat_completions(body: ChatBody, request: Request) -> Any:
+    """OpenAI's chat completion."""
+    server = server_of(request)
+    head = {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "created": int(time.time()),
+        "model": body.model or server.settings.model_name,
+    }
+    job = await _job(server, body, str(head["id"]))
+    if body.stream:
+        return await respond.stream(request, _events(server, body, job, head), server.settings.write_timeout)
+    return await respond.while_connected(request, lambda: _whole(server, body, job, head))
+
+
+async def _job(server: Server, body: ChatBody, request_id: str) -> Job:
+    tokenizer = server.loaded()
+    if body.top_logprobs is not None and not body.logprobs:
+        raise bad("top_logprobs", "needs logprobs: true")
+    if body.continue_final_message and body.add_generation_prompt:
+        raise bad("continue_final_message", "needs add_generation_prompt: false")
+    messages = [message.plain() for message in body.messages]
+    prompt = await jobs.tokenize(
+        sum(len(message["content"]) for message in messages),
+        lambda: tokenizer.chat(
+            messages,
+            template=body.chat_template,
+            add_generation_prompt=body.add_generation_prompt,
+            continue_final_message=body.continue_final_message,
+            variables=body.chat_template_kwargs,
+        ),
+    )
+    wanted = (body.top_logprobs or 0) if body.logprobs else None
+    return jobs.job(server, body, request_id, prompt, body.max_completion_tokens or body.max_tokens, wanted)
+
+
+async def _whole(server: Server, body: ChatBody, job: Job, head: dict[str, Any]) -> dict[str, Any]:
+    usage = Usage()
+    pieces: list[list[Piece]] = [[] for _ in range(body.n)]
+    async for piece in answer(server, [job], usage):
+        pieces[piece.index].append(piece)
+    choices = [_choice(server, body, index, parts) for index, parts in enumerate(pieces)]
+    return {**head, "object": "chat.completion", "choices": choices, "usage": usage.body()}
+
+
+def _choice(server: Server, body: ChatBody, index: int, parts: list[Piece]) -> dict[str, Any]:
+    text = "".join(piece.text for piece in parts)
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": text, "refusal": None},
+        "logprobs": _logprobs(server, body, parts),
+        "finish_reason": parts[-1].finish,
+    }
+
+
+def _logprobs(server: Server, body: ChatBody, parts: list[Piece]) -> dict[str, Any] | None:
+    if not body.logprobs:
+        return None
+    return logprobs.chat(server.loaded(), [token for piece in parts for token in piece.tokens])
+
+
+async def _events(server: Server, body: ChatBody, job: Job, head: dict[str, Any]) -> AsyncIterator[respond.Event]:
+    usage = Usage()
+    chunk = {**head, "object": "chat.completion.chunk"}
+    wants_usage = body.stream_options is not None and body.stream_options.include_usage
+    none = {"usage": None} if wants_usage else {}
+    greeted: set[int] = set()
+    async for piece in answer(server, [job], usage):
+        delta: dict[str, Any] = {} if piece.index in greeted else {"role": "assistant", "content": ""}
+        greeted.add(piece.index)
+        if piece.text:
+            delta["content"] = piece.text
+        choice = {
+            "index": piece.index,
+            "delta": delta,
+            "logprobs": _logprobs(server, body, [piece]),
+            "finish_reason": piece.finish,
+        }
+        yield {**chunk, "choices": [choice], **none}
+    if wants_usage:
+        yield {**chunk, "choices": [], "usage": usage.body()}

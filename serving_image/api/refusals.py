@@ -1,0 +1,85 @@
+"""Every refusal, in OpenAI's error shape. Raised anywhere in the API; turned into a response, or an event, here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    503: "service_unavailable_error",
+}
+
+
+class Refusal(Exception):
+    """A request that is not answered, and why."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, retry_after: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param, self.retry_after = status, message, code, param, retry_after
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error object."""
+        kind = TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def headers(self) -> dict[str, str]:
+        """When to come back, where that helps."""
+        headers = {"Retry-After": str(self.retry_after)} if self.retry_after else {}
+        return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
+
+
+def bad(param: str, message: str) -> Refusal:
+    """400 for one field."""
+    return Refusal(400, f"{param}: {message}", code="invalid_value", param=param)
+
+
+async def on_refusal(_: Request, refusal: Exception) -> JSONResponse:
+    """The response for a Refusal."""
+    assert isinstance(refusal, Refusal)
+    return JSONResponse(refusal.body(), refusal.status, refusal.headers())
+
+
+async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+    """400 for a body that does not fit its schema, naming every field."""
+    assert isinstance(error, RequestValidationError)
+    return await on_refusal(request, from_validation(error.errors()))
+
+
+async def on_http(request: Request, error: Exception) -> JSONResponse:
+    """404 and 405 of the router, and whatever else Starlette refuses."""
+    assert isinstance(error, HTTPException)
+    refusal = Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    return JSONResponse(refusal.body(), refusal.status, {**refusal.headers(), **(error.headers or {})})
+
+
+async def on_crash(_: Request, error: Exception) -> JSONResponse:
+    """500; the log has the trace."""
+    return JSONResponse(Refusal(500, f"the server failed: {type(error).__name__}; its log says more").body(), 500)
+
+
+def from_validation(errors: Sequence[Any]) -> Refusal:
+    """One refusal for all of pydantic's errors."""
+    lines = []
+    for error in errors:
+        field = ".".join(str(part) for part in error["loc"] if part != "body")
+        if error["type"] == "extra_forbidden":
+            lines.append(f"{field}: is no field of this API, or one that this server does not have")
+        elif error["type"] == "json_invalid":
+            lines.append(f"the body is not JSON: {error.get('ctx', {}).get('error', error['msg'])}")
+        else:
+            lines.append(f"{field}: {error['msg']}" if field else str(error["msg"]))
+    first = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
+    return Refusal(400, "; ".join(dict.fromkeys(lines)), code="invalid_value", param=first or None)

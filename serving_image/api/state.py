@@ -1,0 +1,64 @@
+"""What the routes share. Made once by the app."""
+
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from serving_image.api.admission import Gate
+from serving_image.api.metrics import Metrics
+from serving_image.api.refusals import Refusal
+from serving_image.api.tokenizer import Tokenizer
+from serving_image.engine.protocol import Engine
+from serving_image.settings import Settings
+
+
+@dataclass
+class Server:
+    """Settings, engine and everything that is loaded later."""
+
+    settings: Settings
+    engine: Engine
+    gate: Gate
+    metrics: Metrics
+    tokenizer: Tokenizer | None = None
+    adapters: dict[str, str] = field(default_factory=dict)  # name -> folder
+
+    @property
+    def ready(self) -> bool:
+        """Requests are accepted."""
+        return self.engine.state == "ready" and self.tokenizer is not None and not self.gate.draining
+
+    def loaded(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            Refusal: 503 while the model loads, after it failed, and while draining.
+        """
+        if self.engine.state == "failed":
+            raise Refusal(503, f"the engine failed: {self.engine.failure}", code="engine_failed")
+        if self.gate.draining:
+            raise Refusal(503, "the server is stopping; send the request again", code="draining", retry_after=1)
+        if self.tokenizer is None or self.engine.state != "ready":
+            raise Refusal(503, "the model is still loading", code="loading", retry_after=5)
+        return self.tokenizer
+
+    def adapter(self, model: str | None) -> str | None:
+        """Which adapter a `model` means; None is the model itself.
+
+        Raises:
+            Refusal: 404 for a name that is not served.
+        """
+        if model is None or model == self.settings.model_name:
+            return None
+        if model in self.adapters:
+            return model
+        served = ", ".join([self.settings.model_name, *self.adapters])
+        message = f"model: {model!r} is not served here; there are: {served}"
+        raise Refusal(404, message, code="model_not_found", param="model")
+
+
+def server_of(request: Request) -> Server:
+    """The server that answers a request."""
+    server = request.app.state.server
+    assert isinstance(server, Server)
+    return server

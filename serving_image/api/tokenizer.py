@@ -1,0 +1,93 @@
+"""The model's tokenizer and chat template. Called by the routes; transformers is imported when it is loaded."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving_image.api.refusals import Refusal, bad
+from serving_image.requests import Sampling
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Text to tokens and back."""
+
+    inner: Any
+    template: str | None  # in place of the model's own
+    stop_tokens: frozenset[int]
+    defaults: Sampling
+
+    def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:
+        """Tokens of a text."""
+        return tuple(self.inner(text, add_special_tokens=special)["input_ids"])
+
+    def decode(self, tokens: Sequence[int], skip_special: bool) -> str:
+        """Text of tokens, spaces as they are."""
+        text: str = self.inner.decode(
+            list(tokens), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    @property
+    def chats(self) -> bool:
+        """There is a chat template."""
+        return bool(self.template or self.inner.chat_template)
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> tuple[int, ...]:
+        """Tokens of a conversation.
+
+        Raises:
+            Refusal: The template refuses the conversation, or there is none.
+        """
+        if not (template or self.chats):
+            message = "this model has no chat template; send chat_template, or use /v1/completions"
+            raise bad("messages", message)
+        try:
+            text = self.inner.apply_chat_template(
+                list(messages),
+                tools=tools,
+                chat_template=template or self.template,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=continue_final_message,
+                tokenize=False,
+                **(variables or {}),
+            )
+        except Exception as error:  # templates raise what they like
+            raise Refusal(400, f"messages: the chat template refuses them: {error}", param="messages") from None
+        return self.encode(text, special=False)
+
+
+def load(folder: str, template: Path | None) -> Tokenizer:
+    """From the model's folder."""
+    from transformers import AutoTokenizer
+
+    inner = AutoTokenizer.from_pretrained(folder)
+    config = _generation_config(Path(folder))
+    ends = config.get("eos_token_id", inner.eos_token_id)
+    ends = [ends] if isinstance(ends, int) else list(ends or [])
+    sampled = config.get("do_sample", True)
+    defaults = Sampling(
+        temperature=config.get("temperature", 1.0) if sampled else 1.0,
+        top_p=config.get("top_p", 1.0) if sampled else 1.0,
+        top_k=config.get("top_k", 0) if sampled else 0,
+        repetition_penalty=config.get("repetition_penalty", 1.0),
+    )
+    stops = frozenset({*ends, *([inner.eos_token_id] if inner.eos_token_id is not None else [])})
+    return Tokenizer(inner, template.read_text() if template else None, stops, defaults)
+
+
+def _generation_config(folder: Path) -> dict[str, Any]:
+    path = folder / "generation_config.json"
+    config: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return {name: value for name, value in config.items() if value is not None}

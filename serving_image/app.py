@@ -1,0 +1,49 @@
+"""Puts the server together. Called by __main__ with the real engine, by tests with a fake one."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from serving_image import VERSION
+from serving_image.api import chats, completions, quick, refusals, status
+from serving_image.api.admission import Gate
+from serving_image.api.guard import Guard
+from serving_image.api.metrics import Metrics
+from serving_image.api.state import Server
+from serving_image.engine.protocol import Engine
+from serving_image.settings import Settings
+
+
+def make_server(settings: Settings, engine: Engine) -> Server:
+    """The state that all routes share."""
+    gate = Gate(settings.max_queued_requests, settings.max_queued_tokens)
+    return Server(settings, engine, gate, Metrics(settings.model_name))
+
+
+def make_app(server: Server) -> FastAPI:
+    """The API."""
+    app = FastAPI(title="KAITO serving image", version=VERSION)
+    app.state.server = server
+    for router in (quick.router, chats.router, completions.router, status.router):
+        app.include_router(router)
+    if not server.settings.metrics_port:
+        app.include_router(status.monitoring)
+    _add_refusals(app)
+    app.add_middleware(Guard, server=server)
+    return app
+
+
+def make_monitoring_app(server: Server) -> FastAPI:
+    """Health and metrics by themselves, for a port of their own."""
+    app = FastAPI(title="KAITO serving image: health and metrics", version=VERSION)
+    app.state.server = server
+    app.include_router(status.monitoring)
+    _add_refusals(app)
+    return app
+
+
+def _add_refusals(app: FastAPI) -> None:
+    app.add_exception_handler(refusals.Refusal, refusals.on_refusal)
+    app.add_exception_handler(RequestValidationError, refusals.on_invalid)
+    app.add_exception_handler(HTTPException, refusals.on_http)
+    app.add_exception_handler(Exception, refusals.on_crash)

@@ -1,0 +1,156 @@
+"""Attention over the rows of the KV store, one call per pool for all sequences. Called by the model's layers.
+
+All tokens of a step stand in one line: first the one new token of each decoding sequence, in the order of its rows,
+then the chunks of prompts. Registered with transformers' AttentionInterface, so the model's own code runs unchanged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from serving_image.engine.kv import Pool, Row
+
+NAME = "kaito_rows"
+LENGTH_STEP = 64  # attention reads a multiple of this: few shapes, little waste
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The decoding sequences of one pool."""
+
+    pool: Pool
+    tokens: slice  # where they stand in the line
+    rows: torch.Tensor | None  # (n,) row of each; None where they are rows 0 to n - 1
+    row_count: int
+    length: int
+    mask: torch.Tensor  # (row_count, 1, 1, length) additive
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of one prompt."""
+
+    pool: Pool
+    tokens: slice
+    row: int
+    length: int  # tokens before and in the chunk
+    mask: torch.Tensor  # (chunk, length) additive
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Which tokens of the line go where in a pool, seen as (capacity * length) places."""
+
+    pool: Pool
+    tokens: torch.Tensor | None  # (n,) places in the line; None for all
+    places: torch.Tensor  # (n,)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What attention needs to know of a step; the same for all layers."""
+
+    writings: Sequence[Writing]
+    decodings: Sequence[Decoding]
+    chunks: Sequence[Chunk]
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    step: Step,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Store the step's keys and values, then attend.
+
+    Args:
+        module: The layer's attention; its `layer_idx` says which of the store's tensors are its own.
+        query: (1, heads, T, D); `key` and `value` with their own head count.
+        attention_mask: Not used: the step's masks say more.
+        step: Where each token belongs.
+        scaling: Of the scores.
+
+    Returns:
+        (1, T, heads, D).
+    """
+    layer: int = module.layer_idx
+    queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))  # (T, heads, D)
+    for writing in step.writings:
+        _write(writing.pool.keys[layer], keys, writing)
+        _write(writing.pool.values[layer], values, writing)
+    output = queries.new_empty((queries.shape[0], queries.shape[1], values.shape[2]))
+    for decoding in step.decodings:
+        output[decoding.tokens] = _decode(layer, queries[decoding.tokens], decoding, scaling)
+    for chunk in step.chunks:
+        output[chunk.tokens] = _prefill(layer, queries[chunk.tokens], chunk, scaling)
+    return output.unsqueeze(0), None
+
+
+def _write(store: torch.Tensor, states: torch.Tensor, writing: Writing) -> None:
+    chosen = states if writing.tokens is None else states[writing.tokens]
+    store.view(-1, *store.shape[2:]).index_copy_(0, writing.places, chosen)
+
+
+def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scaling: float | None) -> torch.Tensor:
+    """One new token per row. Queries that share keys stand as a query of several positions: keys are read once."""
+    _, heads, dim = queries.shape
+    if decoding.rows is not None:
+        spread = queries.new_zeros((decoding.row_count, heads, dim))
+        spread[decoding.rows] = queries
+        queries = spread
+    keys = decoding.pool.keys[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
+    values = decoding.pool.values[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
+    packed = queries.view(decoding.row_count, keys.shape[1], heads // keys.shape[1], dim)
+    output = F.scaled_dot_product_attention(packed, keys, values, attn_mask=decoding.mask, scale=scaling)
+    output = output.reshape(decoding.row_count, heads, values.shape[3])
+    return output if decoding.rows is None else output[decoding.rows]
+
+
+def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scaling: float | None) -> torch.Tensor:
+    count, heads, dim = queries.shape
+    keys = chunk.pool.keys[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
+    values = chunk.pool.values[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
+    groups = heads // keys.shape[1]
+    packed = queries.transpose(0, 1).reshape(1, keys.shape[1], groups * count, dim)
+    mask = chunk.mask.repeat(groups, 1)
+    output = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=scaling)
+    return output.reshape(heads, count, values.shape[3]).transpose(0, 1)
+
+
+def decoding_of(pool: Pool, rows: Sequence[Row], start: int) -> Decoding:
+    """The decoding sequences of one pool, whose tokens stand from `start` on; each row already names its new token."""
+    device, dtype = pool.shape.device, pool.shape.dtype
+    count = max(row.index for row in rows) + 1
+    longest = max(len(row.tokens) for row in rows)
+    length = min(pool.length, -(-longest // LENGTH_STEP) * LENGTH_STEP)
+    lengths = torch.ones(count, dtype=torch.long)  # a row that takes no part sees one token: no division by zero
+    indices = torch.tensor([row.index for row in rows])
+    lengths[indices] = torch.tensor([len(row.tokens) for row in rows])
+    hidden = torch.arange(length) >= lengths[:, None]
+    mask = torch.zeros((count, 1, 1, length), dtype=dtype).masked_fill_(hidden[:, None, None], float("-inf"))
+    complete = len(rows) == count
+    return Decoding(
+        pool,
+        slice(start, start + len(rows)),
+        None if complete else indices.to(device),
+        count,
+        length,
+        mask.to(device),
+    )
+
+
+def chunk_of(row: Row, count: int, start: int) -> Chunk:
+    """The last `count` tokens of a row, which stand from `start` on."""
+    length = len(row.tokens)
+    positions = torch.arange(length - count, length)
+    hidden = torch.arange(length) > positions[:, None]
+    mask = torch.zeros((count, length), dtype=row.pool.shape.dtype).masked_fill_(hidden, float("-inf"))
+    return Chunk(row.pool, slice(start, start + count), row.index, length, mask.to(row.pool.shape.device))

@@ -1,0 +1,51 @@
+"""Puts the engine together: threads, weights, cache, batch. Called by the engine's process at start."""
+
+import os
+
+import psutil
+import torch
+
+from serving_image.engine import weights
+from serving_image.engine.batch import Batch, Limits
+from serving_image.engine.kv import Shape, Store
+from serving_image.engine.protocol import Info
+from serving_image.engine.stepper import Stepper
+from serving_image.errors import WeightsError
+from serving_image.settings import Settings
+
+FREE_SHARE = 0.5  # of the memory that the weights leave; the rest is for activations and other programs
+
+
+def build(settings: Settings) -> tuple[Stepper, Info]:
+    """The engine, ready for requests."""
+    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    loaded = weights.load(settings.model, settings)
+    context, budget = _cache_tokens(settings, loaded.shape, loaded.context_tokens)
+    limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
+    stepper = Stepper(loaded.model, Batch(Store(loaded.shape, budget, context), limits))
+    description = (
+        f"{type(loaded.model).__name__} in {loaded.shape.dtype} on {loaded.shape.device}, context {context} tokens, "
+        f"cache {budget} tokens ({budget * loaded.shape.token_bytes / 2**20:.0f} MiB)"
+    )
+    return stepper, Info(context, loaded.model.config.get_text_config().vocab_size, description)
+
+
+def _cache_tokens(settings: Settings, shape: Shape, context: int) -> tuple[int, int]:
+    """(context, budget): one whole context always fits, so that every accepted request can be answered."""
+    free = _free_bytes(shape.device)
+    room = settings.kv_cache_bytes or int(free * FREE_SHARE)
+    budget = min(room // shape.token_bytes, settings.max_running * context)
+    if budget >= context:
+        return context, budget
+    if settings.max_model_len:
+        raise WeightsError(
+            f"--max-model-len {context} needs {context * shape.token_bytes / 2**20:.0f} MiB of cache and "
+            f"{room / 2**20:.0f} MiB are free for it; {budget} tokens fit"
+        )
+    return budget, budget
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,119 @@
+"""The engine in a process of its own, seen from the event loop. Called by the app.
+
+Two threads carry messages, so that neither a full pipe nor a stopped engine ever blocks the event loop.
+"""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import AsyncIterator, Callable
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from serving_image.engine import worker
+from serving_image.engine.messages import Cancel, Failed, Ready, Stepped, Submit
+from serving_image.engine.protocol import Info, State
+from serving_image.requests import Progress, Request, Stats
+from serving_image.settings import Settings
+
+
+class ProcessEngine:
+    """Implements protocol.Engine."""
+
+    def __init__(self, settings: Settings, on_change: Callable[[], None] = lambda: None) -> None:
+        self.state: State = "loading"
+        self.info: Info | None = None
+        self.failure = ""
+        self.stats = Stats()
+        self._on_change = on_change  # called when `state` changes
+        self._settings = settings
+        self._streams: dict[str, asyncio.Queue[Progress]] = {}
+        self._outbox: SimpleQueue[Any] = SimpleQueue()
+        self._moved = time.monotonic()
+
+    def start(self) -> None:
+        """Start the process; `state` says when it is ready."""
+        self._loop = asyncio.get_running_loop()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self.process = context.Process(target=worker.main, args=(theirs, self._settings), daemon=True, name="engine")
+        self.process.start()
+        theirs.close()
+        Thread(target=self._send_all, args=(ours,), daemon=True, name="to-engine").start()
+        Thread(target=self._receive_all, args=(ours,), daemon=True, name="from-engine").start()
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        self.process.join(5)
+
+    async def submit(self, request: Request) -> AsyncIterator[Progress]:
+        """As in protocol.Engine."""
+        queue: asyncio.Queue[Progress] = asyncio.Queue()
+        if not self._streams:
+            self._moved = time.monotonic()
+        self._streams[request.id] = queue
+        self._outbox.put(Submit(request))
+        try:
+            while True:
+                progress = await queue.get()
+                yield progress
+                if progress.finish:
+                    return
+        finally:
+            if self._streams.pop(request.id, None) is not None:
+                self._outbox.put(Cancel(request.id))
+
+    def cancel(self, request_id: str) -> None:
+        """As in protocol.Engine."""
+        self._deliver(Progress(request_id, finish="cancelled"))
+        self._outbox.put(Cancel(request_id))
+
+    def stalled_seconds(self) -> float:
+        """As in protocol.Engine."""
+        return time.monotonic() - self._moved if self._streams else 0.0
+
+    def _send_all(self, connection: Connection) -> None:
+        while True:
+            message = self._outbox.get()
+            try:
+                connection.send(message)
+            except OSError:
+                return  # the engine is gone, which _receive_all reports
+
+    def _receive_all(self, connection: Connection) -> None:
+        while True:
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                message = Failed("the engine's process ended; the log above says why")
+            try:
+                self._loop.call_soon_threadsafe(self._handle, message)
+            except RuntimeError:
+                return  # the event loop is closed: the server is gone
+            if isinstance(message, Failed):
+                return
+
+    def _handle(self, message: Any) -> None:
+        self._moved = time.monotonic()
+        match message:
+            case Stepped(progress, stats):
+                self.stats = stats
+                for each in progress:
+                    self._deliver(each)
+            case Ready(info):
+                self.state, self.info = "ready", info
+                self._on_change()
+            case Failed(text):
+                self.state, self.failure = "failed", self.failure or text
+                for request_id in list(self._streams):
+                    self._deliver(Progress(request_id, finish="error", message=self.failure))
+                self._on_change()
+
+    def _deliver(self, progress: Progress) -> None:
+        if queue := self._streams.get(progress.request):
+            queue.put_nowait(progress)
+        if progress.finish:
+            self._streams.pop(progress.request, None)

@@ -1,0 +1,172 @@
+"""Runs the model: one forward pass a step for all sequences. Called by the engine's loop, in its own process."""
+
+import sys
+import traceback
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import torch
+
+from serving_image.engine import sampling
+from serving_image.engine.attention import Chunk, Decoding, Step, Writing, chunk_of, decoding_of
+from serving_image.engine.batch import Batch
+from serving_image.engine.kv import Pool
+from serving_image.engine.sequence import Plan, Sequence, Work
+from serving_image.requests import Finish, Progress, Request, Stats, Token
+
+
+class Stepper:
+    """The model and its batch."""
+
+    def __init__(self, model: Any, batch: Batch) -> None:
+        self.model = model
+        self.batch = batch
+        self._by_id: dict[str, Sequence] = {}
+        self.device = batch.store.shape.device
+
+    @property
+    def has_work(self) -> bool:
+        """A step would do something."""
+        return bool(self.batch.running or self.batch.waiting)
+
+    def add(self, request: Request) -> str | None:
+        """Queue a request; or say why it cannot be computed."""
+        self._by_id[request.id] = sequence = Sequence.of(request)
+        self.batch.add(sequence)
+        return None
+
+    def cancel(self, request_id: str) -> None:
+        """Forget a request, if it is still there."""
+        if sequence := self._by_id.pop(request_id, None):
+            self.batch.remove(sequence)
+
+    def stats(self) -> Stats:
+        """The state after the last step."""
+        batch = self.batch
+        return Stats(
+            running=len(batch.running),
+            waiting=len(batch.waiting),
+            cache_tokens=batch.store.used_tokens(),
+            cache_budget_tokens=batch.store.budget_tokens,
+            preemptions=batch.preemptions,
+            prefix_queries_tokens=batch.prefix_queries,
+            prefix_hits_tokens=batch.prefix_hits,
+        )
+
+    def step(self) -> list[Progress]:
+        """Compute one step and say what came of it; nothing to do gives nothing."""
+        plan = self.batch.plan()
+        if not plan.all:
+            return []
+        plan.decoding.sort(key=lambda work: (_pool(work).length, _row_index(work)))
+        started = [
+            Progress(sequence.request.id, started=True, cached_tokens=cached) for sequence, cached in plan.started
+        ]
+        with torch.inference_mode():
+            try:
+                return started + self._run(plan)
+            except Exception:
+                return started + [progress for work in plan.all for progress in self._run_alone(work)]
+
+    def _run(self, plan: Plan) -> list[Progress]:
+        logits, sequences = self._forward(plan)
+        tokens = sampling.choose(logits, sequences) if sequences else []
+        for work in plan.all:
+            assert work.sequence.row
+            work.sequence.row.ready = len(work.sequence.row.tokens)
+        return [self._postprocess(sequence, token) for sequence, token in zip(sequences, tokens, strict=True)]
+
+    def _run_alone(self, work: Work) -> list[Progress]:
+        """After a step that failed: find who made it fail, and let the others go on."""
+        try:
+            return self._run(Plan([work]) if work.count == 1 else Plan(prefill=[work]))
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self._forget(work.sequence)
+            message = f"the model failed on this request: {type(error).__name__}: {error}"
+            return [Progress(work.sequence.request.id, finish="error", message=message)]
+
+    def _forward(self, plan: Plan) -> tuple[torch.Tensor, list[Sequence]]:
+        """Logits of the last position of every sequence whose known tokens are all computed."""
+        ids: list[int] = []
+        positions: list[int] = []
+        ends: list[int] = []
+        sequences = []
+        for work in plan.all:
+            assert work.sequence.row
+            last = len(work.sequence.row.tokens)
+            ids += work.sequence.row.tokens[last - work.count :]
+            positions += range(last - work.count, last)
+            if work.complete:
+                ends.append(len(ids) - 1)
+                sequences.append(work.sequence)
+        output = self.model(
+            input_ids=torch.tensor([ids], device=self.device),
+            position_ids=torch.tensor([positions], device=self.device),
+            use_cache=False,
+            logits_to_keep=torch.tensor(ends or [0], device=self.device),
+            step=self._layout(plan),
+        )
+        return output.logits[0], sequences
+
+    def _layout(self, plan: Plan) -> Step:
+        decodings: list[Decoding] = []
+        chunks: list[Chunk] = []
+        start = 0
+        for _, works in groupby(plan.decoding, key=_pool):
+            rows = [work.sequence.row for work in works if work.sequence.row]
+            decodings.append(decoding_of(rows[0].pool, rows, start))
+            start += len(rows)
+        for work in plan.prefill:
+            assert work.sequence.row
+            chunks.append(chunk_of(work.sequence.row, work.count, start))
+            start += work.count
+        return Step(self._writings(plan.all), decodings, chunks)
+
+    def _writings(self, works: Iterable[Work]) -> list[Writing]:
+        where: dict[Pool, tuple[list[int], list[int]]] = {}
+        start = 0
+        for work in works:
+            row = work.sequence.row
+            assert row
+            tokens, places = where.setdefault(row.pool, ([], []))
+            first = row.index * row.pool.length + len(row.tokens) - work.count
+            tokens += range(start, start + work.count)
+            places += range(first, first + work.count)
+            start += work.count
+        alone = len(where) == 1
+        return [
+            Writing(
+                pool,
+                None if alone else torch.tensor(tokens, device=self.device),
+                torch.tensor(places, device=self.device),
+            )
+            for pool, (tokens, places) in where.items()
+        ]
+
+    def _postprocess(self, sequence: Sequence, token: Token) -> Progress:
+        """Take the token over, and end the sequence where it is complete."""
+        request = sequence.request
+        sequence.tokens.append(token.id)
+        finish: Finish | None = None
+        if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
+            finish = "stop"
+        elif len(sequence.answer) >= request.max_tokens:
+            finish = "length"
+        if finish:
+            self._forget(sequence)
+        return Progress(request.id, (token,), finish=finish)
+
+    def _forget(self, sequence: Sequence) -> None:
+        self._by_id.pop(sequence.request.id, None)
+        self.batch.remove(sequence)
+
+
+def _pool(work: Work) -> Pool:
+    assert work.sequence.row
+    return work.sequence.row.pool
+
+
+_row_index = attrgetter("sequence.row.index")

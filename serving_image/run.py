@@ -1,0 +1,129 @@
+"""Runs the server from start to stop: listens at once, loads beside it, drains on SIGTERM. Called by __main__."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from serving_image import logs
+from serving_image.api import tokenizer
+from serving_image.api.state import Server
+from serving_image.app import make_app, make_monitoring_app, make_server
+from serving_image.engine.process import ProcessEngine
+from serving_image.errors import SettingsError
+from serving_image.settings import Settings
+
+log = logging.getLogger("serving")
+
+
+class Listener(uvicorn.Server):
+    """uvicorn, with our handling of signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled below."""
+        yield
+
+
+def serve(settings: Settings) -> int:
+    """Until a signal, or the engine's end; the exit code."""
+    logs.configure(settings.log_level)
+    for line in settings.lines():
+        log.info("setting %s", line)
+    with asyncio.Runner() as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    changed = asyncio.Event()
+    engine = ProcessEngine(settings, changed.set)
+    server = make_server(settings, engine)
+    sockets = _listen(settings)
+    listeners = [_listener(make_app(server))]
+    if settings.metrics_port:
+        listeners.append(_listener(make_monitoring_app(server)))
+    engine.start()
+    tasks = [
+        asyncio.create_task(each.serve([each_socket])) for each, each_socket in zip(listeners, sockets, strict=True)
+    ]
+    stop = _on_signals()
+    loading = asyncio.create_task(_load(server, changed))
+    failed = asyncio.create_task(_failed(engine, changed))
+    try:
+        await asyncio.wait([*tasks, failed, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        code = 1 if engine.state == "failed" else await _drain(server)
+    finally:
+        loading.cancel()
+        for listener in listeners:
+            listener.should_exit = True
+            listener.force_exit = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+        engine.stop()
+    return code
+
+
+async def _load(server: Server, changed: asyncio.Event) -> None:
+    """The tokenizer, while the engine loads the weights in its process."""
+    settings = server.settings
+    server.tokenizer = await asyncio.to_thread(tokenizer.load, settings.model, settings.chat_template)
+    while server.engine.state == "loading":
+        changed.clear()
+        await changed.wait()
+    if info := server.engine.info:
+        log.info("ready: %s", info.description)
+
+
+async def _failed(engine: ProcessEngine, changed: asyncio.Event) -> None:
+    while engine.state != "failed":
+        await asyncio.sleep(0.2)
+    log.error("engine failed: %s", engine.failure)
+    await asyncio.sleep(0.5)  # for the answers that say so
+
+
+async def _drain(server: Server) -> int:
+    """Accept nothing new and let the running ones finish."""
+    server.gate.draining = True
+    grace = server.settings.drain_timeout
+    log.info("stopping: %d requests have %g s to finish", server.gate.inside, grace)
+    if not await server.gate.empty(grace):
+        log.warning("stopping: %d requests are cut", server.gate.inside)
+    await asyncio.sleep(0.1)  # for the last bytes
+    return 0
+
+
+def _on_signals() -> asyncio.Event:
+    """The event of the first SIGTERM or SIGINT; the second ends the process at once."""
+    stop = asyncio.Event()
+
+    def handle() -> None:
+        if stop.is_set():
+            logging.shutdown()
+            signal.raise_signal(signal.SIGKILL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, handle)
+    return stop
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    ports = [settings.port, *([settings.metrics_port] if settings.metrics_port else [])]
+    sockets = []
+    for port in ports:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        try:
+            listening = socket.create_server((settings.host, port), family=family, backlog=2048)
+        except OSError as error:
+            raise SettingsError(f"--host {settings.host} --port {port}: cannot listen there: {error}") from None
+        log.info("listening on http://%s:%d", settings.host, listening.getsockname()[1])
+        sockets.append(listening)
+    return sockets
+
+
+def _listener(app: object) -> Listener:
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=75, ws="none")
+    return Listener(config)

@@ -1,0 +1,14 @@
+"""One real server for all tests of a worker that leave it as it was."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serving.servers import Running, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The small real model in float32."""
+    with running(tmp_path_factory.mktemp("server"), "--dtype", "float32") as started:
+        yield started

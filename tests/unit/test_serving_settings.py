@@ -1,0 +1,59 @@
+"""The serving image's settings; and that they understand what the manifests write."""
+
+from pathlib import Path
+
+import pytest
+
+from kaito_components.spec.model import Adapter, DataSource
+from serving_image.errors import SettingsError
+from serving_image.setting_types import AdapterSpec
+from serving_image.settings import read
+from tests.unit.workspaces import T4, inference, planned
+
+
+def test_flags_win_over_variables_and_the_origin_is_told():
+    settings = read(["--model", "m", "--port", "1"], {"SERVING_PORT": "2", "SERVING_MAX_RUNNING": "3"})
+    assert (settings.port, settings.max_running) == (1, 3)
+    assert settings.origins == {"port": "--port", "max_running": "SERVING_MAX_RUNNING", "model": "--model"}
+
+
+def test_all_problems_come_out_together():
+    with pytest.raises(SettingsError) as caught:
+        read(["--port", "x", "--frobnicate"], {"SERVING_NOPE": "1"})
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "--frobnicate",
+        "SERVING_NOPE",
+        "--port:",
+        "--model",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--dtype", "int4"),
+        ("--adapter", "name"),
+        ("--adapter", "a=/x:heavy"),
+        ("--queue-timeout", "-1"),
+        ("--kv-cache-bytes", "lots"),
+        ("--api-key-file", "/does/not/exist"),
+        ("--max-running", "0"),
+    ],
+)
+def test_a_value_that_does_not_parse_stops_the_process(flag: str, value: str):
+    with pytest.raises(SettingsError, match=f"{flag}: '{value}'"):
+        read(["--model", "m", flag, value], {})
+
+
+def test_sizes_may_have_a_unit():
+    assert read(["--model", "m", "--kv-cache-bytes", "2Gi"], {}).kv_cache_bytes == 2 * 2**30
+
+
+def test_the_image_reads_the_command_that_the_manifests_write():
+    adapter = Adapter(DataSource("law", image="r.example.com/law:1"), strength=0.5)
+    made = planned(inference(T4, adapters=(adapter,)))
+    assert made.command[:3] == ("python", "-m", "serving_image")
+    settings = read(made.command[3:], {})
+    assert settings.model == "microsoft/Phi-4-mini-instruct" and settings.model_name == "phi-4-mini-instruct"
+    assert (settings.host, settings.port, settings.dtype) == ("0.0.0.0", 5000, "float16")
+    assert settings.adapter == (AdapterSpec("law", Path("/mnt/adapter/law"), 0.5),)
