@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kaito_components.connection import AzureArgs, Cluster, ClusterArgs
     from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
+    from kaito_components.inference_set import InferenceSet
+    from kaito_components.making import workspaces_from_files
     from kaito_components.plan.types import Plan
-    from kaito_components.workspace import Workspace, WorkspaceArgs, workspaces_from_files
+    from kaito_components.workspace import Workspace, WorkspaceArgs
 
 _HOMES = {
     "AzureArgs": "connection",
     "Cluster": "connection",
     "ClusterArgs": "connection",
     "Finding": "errors",
+    "InferenceSet": "inference_set",
     "InvalidWorkspace": "errors",
     "KaitoError": "errors",
     "Plan": "plan.types",
     "Workspace": "workspace",
     "WorkspaceArgs": "workspace",
-    "workspaces_from_files": "workspace",
+    "workspaces_from_files": "making",
 }
 __all__ = [
-    "AzureArgs", "Cluster", "ClusterArgs", "Finding", "InvalidWorkspace", "KaitoError", "Plan", "Workspace",
-    "WorkspaceArgs", "workspaces_from_files",
+    "AzureArgs", "Cluster", "ClusterArgs", "Finding", "InferenceSet", "InvalidWorkspace", "KaitoError", "Plan",
+    "Workspace", "WorkspaceArgs", "workspaces_from_files",
 ]  # fmt: skip
 
 

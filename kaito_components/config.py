@@ -15,11 +15,12 @@ import pulumi
 
 from kaito_components.connection import Cluster
 from kaito_components.errors import InvalidWorkspace
+from kaito_components.making import make_workspaces
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions
 from kaito_components.spec.model import Bundle
 from kaito_components.spec.reader import Inline, read_files
-from kaito_components.workspace import make_workspaces, plan_bundle
+from kaito_components.workspace import plan_bundle
 
 KEYS = (
     "workspaces",

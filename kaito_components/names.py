@@ -7,6 +7,7 @@ from typing import Any
 
 WORKSPACE_LABEL = "kaito.sh/workspace"
 NAMESPACE_LABEL = "kaito.sh/workspacenamespace"
+INFERENCE_SET_LABEL = "inferenceset.kaito.sh/created-by"
 MACHINE_TYPE_LABEL = "kaito.sh/machine-type"
 DEVICE_PLUGIN_LABEL = "pulumi.kaito.sh/device-plugin"
 POOL_LABEL = "kubernetes.azure.com/agentpool"
@@ -45,12 +46,15 @@ def logical_name(namespace: str, name: str) -> str:
     return name if namespace == "default" else f"{namespace}/{name}"
 
 
-def object_labels(workspace: str) -> dict[str, str]:
-    """The labels of every object that is made for a Workspace."""
-    return {
+OWN_LABELS = {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "kaito"}
+
+
+def object_labels(workspace: str, inference_set: str = "") -> dict[str, str]:
+    """The labels of every object that is made for a Workspace, which may be a replica of an InferenceSet."""
+    of_set = {INFERENCE_SET_LABEL: inference_set} if inference_set else {}
+    return of_set | {
         WORKSPACE_LABEL: workspace,
-        "app.kubernetes.io/managed-by": "pulumi",
-        "app.kubernetes.io/part-of": "kaito",
+        **OWN_LABELS,
     }
 
 
@@ -62,6 +66,11 @@ def login_volume(secret: str) -> str:
 def device_plugin_labels(stack: str) -> dict[str, str]:
     """By which the device plugin of a stack finds the nodes of the stack's GPU pools."""
     return {DEVICE_PLUGIN_LABEL: hashlib.sha256(stack.encode()).hexdigest()[:8]}
+
+
+def service_address(namespace: str, name: str) -> str:
+    """Where a Service answers inside the cluster."""
+    return f"http://{name}.{namespace}.svc.cluster.local"
 
 
 def headless_name(workspace: str) -> str:

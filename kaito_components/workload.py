@@ -7,7 +7,6 @@ import pulumi
 
 from kaito_components import names
 from kaito_components.declare import kubernetes_object, this_stack
-from kaito_components.plan import Plan
 from kaito_components.spec.model import ConfigMap, Secret
 
 
@@ -57,8 +56,3 @@ def _declare(one: ConfigMap | Secret, provider: pulumi.ProviderResource) -> pulu
                 manifest[key] = pulumi.Output.secret(dict(values))
     logical = f"{names.logical_name(one.namespace, one.name)}-{kind.lower()}"
     return kubernetes_object(logical, manifest, provider, pulumi.ResourceOptions())
-
-
-def endpoint(plan: Plan) -> str:
-    """The Service's address inside the cluster."""
-    return f"http://{plan.name}.{plan.namespace}.svc.cluster.local"

@@ -5,8 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pulumi
 
@@ -14,7 +13,7 @@ from kaito_components.connection import Cluster, ClusterArgs, cluster_of
 from kaito_components.declare import this_stack
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.manifests import workload_objects
-from kaito_components.names import logical_name
+from kaito_components.names import logical_name, service_address
 from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
@@ -22,9 +21,12 @@ from kaito_components.plan.runtime import preset_ref, served_name
 from kaito_components.plan.types import NodeProvider, Until
 from kaito_components.presets.resolving import resolve
 from kaito_components.spec.args import WorkspaceSpecArgs
-from kaito_components.spec.model import Bundle
+from kaito_components.spec.model import Bundle, InferenceSet
 from kaito_components.stack_cost import money, origin
-from kaito_components.workload import endpoint, make_beside, make_objects
+from kaito_components.workload import make_objects
+
+if TYPE_CHECKING:
+    from kaito_components.readiness import WorkspaceReady
 
 SPEC_KEYS = frozenset(WorkspaceSpecArgs.__annotations__)
 OWN_KEYS = frozenset({"cluster", "nodes", "wait", "image_registry"})
@@ -82,25 +84,25 @@ class Workspace(pulumi.ComponentResource):
     cost: pulumi.Output[Mapping[str, Any] | None]
 
     def __init__(self, name: str, args: WorkspaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = args if isinstance(args, Planned) else _planned(name, args)
+        given = args if isinstance(args, Planned) else planned_from_args(name, args)[0]
         super().__init__("kaito:index:Workspace", name, {}, opts)
         self._make(given.plan, given.cluster, given.after)
 
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
-        _report(planned.findings, self)
+        report(planned.findings, self)
         if planned.cost:
-            pulumi.log.info(f"cost: {money(planned.cost)}; {origin(planned.cost, _today())}", self)
+            pulumi.log.info(f"cost: {money(planned.cost)}; {origin(planned.cost, today())}", self)
         nodes = self._nodes(planned, cluster)
         manifests = workload_objects(planned)
         made = make_objects(manifests, cluster.provider, self, [*nodes, *beside])
-        ready = self._wait(planned, manifests, cluster, [*nodes, *made])
+        self.ready = self._wait(planned, manifests, cluster, [*nodes, *made])
         pool = planned.pool.name if planned.pool else None
-        preset = planned.preset
+        preset, address = planned.preset, service_address(planned.namespace, planned.name)
         values = {
-            "endpoint": endpoint(planned),
-            "openai_base_url": f"{endpoint(planned)}/v1",
-            "model_name": served_name(preset) if preset else None,
-            "status": ready,
+            "endpoint": address,
+            "openai_base_url": f"{address}/v1",
+            "model_name": served_name(planned.spec, preset) if preset else None,
+            "status": self.ready.status,
             "node_pool": pool,
             "resources": [{"kind": one.kind, "name": one.name} for one in planned.resources],
             "cost": asdict(planned.cost) if planned.cost else None,
@@ -137,7 +139,7 @@ class Workspace(pulumi.ComponentResource):
         manifests: Sequence[Mapping[str, Any]],
         cluster: Cluster,
         after: Sequence[pulumi.Resource],
-    ) -> pulumi.Output[Any]:
+    ) -> "WorkspaceReady":
         from kaito_components.readiness import WorkspaceReady
 
         return WorkspaceReady(
@@ -157,7 +159,7 @@ class Workspace(pulumi.ComponentResource):
             triggers=[_digest(manifests)],
             stack=this_stack(),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
-        ).status
+        )
 
 
 def _digest(objects: Sequence[Mapping[str, Any]]) -> str:
@@ -165,19 +167,23 @@ def _digest(objects: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _report(findings: Iterable[Finding], resource: pulumi.Resource | None = None) -> None:
+def report(findings: Iterable[Finding], resource: pulumi.Resource | None = None) -> None:
     """Warnings and infos as diagnostics of the Workspace, or of the stack."""
     for finding in findings:
         say = pulumi.log.warn if finding.severity == "warning" else pulumi.log.info
         say(f"{finding.code}: {finding}", resource)
 
 
-def _today() -> date:
+def today() -> date:
     return datetime.now(UTC).date()
 
 
-def _planned(name: str, args: Mapping[str, Any]) -> Planned:
-    """A Workspace that is given by Python args."""
+def planned_from_args(name: str, args: Mapping[str, Any], replicas: int | None = None) -> list[Planned]:
+    """A Workspace that is given by Python args, or the replicas of an InferenceSet of it.
+
+    Raises:
+        pulumi.RunError: with every problem.
+    """
     from kaito_components.spec.reader import workspace_from_args
 
     reader = Reader(f"Workspace({name!r})")
@@ -189,16 +195,20 @@ def _planned(name: str, args: Mapping[str, Any]) -> Planned:
     try:
         spec = workspace_from_args(name, {key: value for key, value in args.items() if key in SPEC_KEYS})
         if not reader.problems:
-            plans = plan_bundle(Bundle(workspaces=(spec,)), [(nodes, wait)], args.get("image_registry"))
-            _refuse_pools_elsewhere(plans, args["cluster"])
+            specs = (spec,) if replicas is None else InferenceSet(spec.name, spec.namespace, replicas, spec).replicas()
+            options = [(nodes, wait)] * len(specs)
+            plans = plan_bundle(Bundle(workspaces=specs), options, args.get("image_registry"))
+            refuse_pools_elsewhere(plans, args["cluster"])
             cluster = cluster_of(args["cluster"])
-            return Planned(_reviewed(plans, cluster)[0], cluster)
+            return [Planned(one, cluster) for one in reviewed(plans, cluster)]
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
 
 
-def _refuse_pools_elsewhere(plans: Sequence[Plan], cluster: Cluster | ClusterArgs) -> None:
+def refuse_pools_elsewhere(plans: Sequence[Plan], cluster: Cluster | ClusterArgs) -> None:
+    if not plans:
+        return
     group = cluster.resource_group if isinstance(cluster, Cluster) else cluster.get("resource_group")
     if group is None and any(one.pool for one in plans):
         text = "pools need an AKS cluster: give resource_group and name, or nodes with the provider 'existing'"
@@ -219,11 +229,11 @@ def plan_bundle(
             problems += refused.findings
     problems += [finding for one in plans for finding in one.findings if finding.severity == "error"]
     if problems:
-        raise InvalidWorkspace(problems)
+        raise InvalidWorkspace(list(dict.fromkeys(problems)))  # replicas of one template have the same
     return plans
 
 
-def _reviewed(plans: Sequence[Plan], cluster: Cluster) -> list[Plan]:
+def reviewed(plans: Sequence[Plan], cluster: Cluster) -> list[Plan]:
     """The plans with costs and what Azure says of them.
 
     Raises:
@@ -233,41 +243,3 @@ def _reviewed(plans: Sequence[Plan], cluster: Cluster) -> list[Plan]:
     if errors := [finding for one in found for finding in one.findings if finding.severity == "error"]:
         raise pulumi.RunError(str(InvalidWorkspace(errors)))
     return found
-
-
-def make_workspaces(plans: Sequence[Plan], bundle: Bundle, cluster: Cluster) -> list[Workspace]:
-    """Declares planned Workspaces, and the ConfigMaps and Secrets that stand beside them."""
-    plans = _reviewed(plans, cluster)
-    _report(bundle.findings)
-    if cluster.review.knows_prices:
-        pulumi.log.info(f"cost of the stack: {cluster.review.total.sentence(_today())}")
-    beside = make_beside([*bundle.config_maps, *bundle.secrets], cluster.provider)
-    planned: list[Any] = [Planned(one, cluster, beside) for one in plans]
-    return [Workspace(logical_name(one.plan.namespace, one.plan.name), one) for one in planned]
-
-
-def workspaces_from_files(
-    files: Sequence[str | Path],
-    cluster: Cluster | ClusterArgs,
-    nodes: NodesArgs | None = None,
-    wait: WaitArgs | None = None,
-    image_registry: str | None = None,
-) -> list[Workspace]:
-    """Makes the Workspaces of KAITO files, with the ConfigMaps and Secrets beside them.
-
-    Raises:
-        pulumi.RunError: with every problem of every file.
-    """
-    from kaito_components.spec.reader import read_files
-
-    reader = Reader("workspaces_from_files")
-    options = (reader.nodes(nodes or {}, "nodes"), reader.wait(wait or {}, "wait"))
-    try:
-        bundle = read_files(files)
-        plans = plan_bundle(bundle, [options] * len(bundle.workspaces), image_registry)
-    except InvalidWorkspace as refused:
-        reader.problems.extend(refused.findings)
-    if reader.problems:
-        raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
-    _refuse_pools_elsewhere(plans, cluster)
-    return make_workspaces(plans, bundle, cluster_of(cluster))

@@ -21,6 +21,7 @@ def _object(workspace: Workspace, plan: Plan | None, findings: tuple[Finding, ..
     known = {
         "name": workspace.name,
         "namespace": workspace.namespace,
+        "inferenceSet": workspace.inference_set or None,
         "instanceType": (plan.instance_type if plan else workspace.resource.instance_type) or None,
     }
     return {

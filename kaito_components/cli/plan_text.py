@@ -1,6 +1,7 @@
 """The plan for people. Called by cli.plan."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,11 @@ def show(planned: Sequence[tuple[Workspace, Plan | None, tuple[Finding, ...]]], 
     from rich.console import Console
 
     console = Console(highlight=False)
+    sets = Counter((one.namespace, one.inference_set) for one, _, _ in planned if one.inference_set)
     for workspace, plan, findings in planned:
-        console.print(f"{workspace.namespace}/{workspace.name}", style="bold", markup=False)
+        if workspace.inference_set and not workspace.name.endswith("-0"):
+            continue  # the first replica has said it
+        console.print(_head(workspace, sets), style="bold", markup=False)
         if plan:
             _table(console, rows(plan))
         for found in findings:
@@ -36,6 +40,14 @@ def show(planned: Sequence[tuple[Workspace, Plan | None, tuple[Finding, ...]]], 
     if total and len(planned) > 1:
         console.print("all together", style="bold")
         console.print(f"  {total.sentence(_today())}", markup=False)
+
+
+def _head(one: Workspace, sets: Mapping[tuple[str, str], int]) -> str:
+    if not one.inference_set:
+        return f"{one.namespace}/{one.name}"
+    count = sets[one.namespace, one.inference_set]
+    each = "1 replica" if count == 1 else f"{count} replicas, each"
+    return f"{one.namespace}/{one.inference_set}, InferenceSet of {each}"
 
 
 def _table(console: "Console", lines: "Iterable[tuple[str, RenderableType]]") -> None:

@@ -5,9 +5,10 @@ from typing import Any
 from kaito_components.manifests import inference, services, tuning
 from kaito_components.manifests.device_plugin import device_plugin
 from kaito_components.manifests.pool import agent_pool
+from kaito_components.manifests.services import set_service
 from kaito_components.plan import Plan
 
-__all__ = ["agent_pool", "device_plugin", "workload_objects"]
+__all__ = ["agent_pool", "device_plugin", "set_service", "workload_objects"]
 
 
 def workload_objects(plan: Plan) -> list[dict[str, Any]]:

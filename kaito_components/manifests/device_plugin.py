@@ -38,7 +38,7 @@ def device_plugin(stack: str) -> dict[str, Any]:
         "metadata": {
             "name": name,
             "namespace": "kube-system",
-            "labels": {"app.kubernetes.io/managed-by": "pulumi", "app.kubernetes.io/part-of": "kaito"},
+            "labels": names.OWN_LABELS,
             "annotations": {"pulumi.com/skipAwait": "true"},
         },
         "spec": {

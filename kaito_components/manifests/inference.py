@@ -39,7 +39,7 @@ def _from_template(plan: Plan) -> dict[str, Any]:
     assert plan.spec.inference and plan.spec.inference.template is not None
     template: dict[str, Any] = copy.deepcopy(dict(plan.spec.inference.template))
     described = template.setdefault("metadata", {})
-    described["labels"] = {**(described.get("labels") or {}), **names.object_labels(plan.name)}
+    described["labels"] = {**(described.get("labels") or {}), **names.object_labels(plan.name, plan.spec.inference_set)}
     spec = template.setdefault("spec", {})
     placed = pods.placement(plan)
     spec["tolerations"] = [*(spec.get("tolerations") or []), *placed["tolerations"]]

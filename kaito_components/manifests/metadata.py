@@ -11,7 +11,7 @@ def metadata(plan: Plan, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "namespace": plan.namespace,
-        "labels": names.object_labels(plan.name),
+        "labels": names.object_labels(plan.name, plan.spec.inference_set),
         "annotations": {"pulumi.com/skipAwait": "true"},
     }
 

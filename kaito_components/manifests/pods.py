@@ -66,7 +66,7 @@ def resources(plan: Plan) -> dict[str, Any]:
 
 def template_metadata(plan: Plan) -> dict[str, Any]:
     """Labels of the pods, and a checksum of the configuration beside the Workspace: another one makes new pods."""
-    metadata: dict[str, Any] = {"labels": names.object_labels(plan.name)}
+    metadata: dict[str, Any] = {"labels": names.object_labels(plan.name, plan.spec.inference_set)}
     if plan.config_map:
         text = "\n".join(f"{key}={value}" for key, value in sorted(plan.config_map.data.items()))
         metadata["annotations"] = {"kaito.sh/config-checksum": hashlib.sha256(text.encode()).hexdigest()[:16]}

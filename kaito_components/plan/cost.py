@@ -64,7 +64,7 @@ def about_cost(spec: Workspace, pool: Pool | None, region: str | None, cost: Cos
     """Why the cost is not known although the region is."""
     if pool is None or region is None or cost is not None:
         return
-    yield Finding("info", "price-unknown", FIELD, _why_unknown(pool, region), spec.file, spec.lines.get(FIELD))
+    yield spec.finding("info", "price-unknown", FIELD, _why_unknown(pool, region))
 
 
 def _why_unknown(pool: Pool, region: str) -> str:

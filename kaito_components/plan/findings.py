@@ -17,7 +17,7 @@ from kaito_components.spec.model import Workspace
 
 def finding(spec: Workspace, severity: Severity, code: str, field: str, message: str) -> Finding:
     """A finding about a field of this Workspace, with its file and line."""
-    return Finding(severity, code, field, message, spec.file, spec.lines.get(field))
+    return spec.finding(severity, code, field, message)
 
 
 def by_weight(found: Finding) -> tuple[int, Finding]:

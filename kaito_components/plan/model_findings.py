@@ -62,6 +62,6 @@ def _about_adapters(plan: Plan, preset: Preset) -> Iterator[Finding]:
     """An adapter that clients could not name: vLLM serves each as a model of its own name."""
     adapters = plan.spec.inference.adapters if plan.spec.inference else ()
     for index, adapter in enumerate(adapters):
-        if plan.runtime == "vllm" and adapter.source.name == served_name(preset):
+        if plan.runtime == "vllm" and adapter.source.name == served_name(plan.spec, preset):
             text = f"{adapter.source.name} is the name under which the model itself is served; give the adapter another"
             yield finding(plan.spec, "error", "adapter-name-taken", f"inference.adapters[{index}].source.name", text)

@@ -98,7 +98,7 @@ def _with_price(size: VmSize, region: str | None) -> str:
 def misfit(spec: Workspace, text: str, field: str = FIELD) -> Finding:
     """The error that it does not fit; a warning where the user bypasses the check."""
     bypassed = names.BYPASS_ANNOTATION in spec.annotations
-    return Finding("warning" if bypassed else "error", "does-not-fit", field, text, spec.file, spec.lines.get(field))
+    return spec.finding("warning" if bypassed else "error", "does-not-fit", field, text)
 
 
 def describe(vm: VmSize) -> str:

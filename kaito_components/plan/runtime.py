@@ -98,9 +98,12 @@ def model_argument(weights: Weights) -> str:
     return weights.reference if weights.kind == "huggingface" else WEIGHTS_PATH
 
 
-def served_name(preset: Preset) -> str:
-    """The `model` that clients send: the last part of the Hugging Face id in lower case, as KAITO has it."""
-    return preset.model.rsplit("/", 1)[-1].lower()
+def served_name(spec: Workspace, preset: Preset) -> str:
+    """The `model` that clients send: the InferenceSet's name, else the last part of the model's id in lower case.
+
+    Source: KAITO 0.12 pkg/model/vllm_model.go.
+    """
+    return spec.inference_set or preset.model.rsplit("/", 1)[-1].lower()
 
 
 def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtype: str) -> list[str]:
@@ -109,7 +112,7 @@ def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtyp
     command = ["python", "-m", "serving_image", "--model", model_argument(weights)]
     if weights.revision:
         command += ["--revision", weights.revision]
-    command += ["--served-model-name", served_name(preset), "--host", "0.0.0.0", "--port", str(names.SERVER_PORT)]
+    command += ["--served-model-name", served_name(spec, preset), "--host", "0.0.0.0", "--port", str(names.SERVER_PORT)]
     command += ["--dtype", dtype]
     for adapter in spec.inference.adapters:
         strength = f":{adapter.strength:g}" if adapter.strength is not None else ""
@@ -127,7 +130,7 @@ def vllm_command(
         serve += [f"--revision={weights.revision}", f"--code-revision={weights.revision}"]
     serve += [
         f"--download-dir={WEIGHTS_PATH}",
-        f"--served-model-name={served_name(preset)}",
+        f"--served-model-name={served_name(spec, preset)}",
         "--max-model-len=auto",
         f"--gpu-memory-utilization={MEMORY_SHARES.get(gpu_model, DEFAULT_MEMORY_SHARE)}",
         '--kv-events-config={"enable_kv_cache_events":true}',

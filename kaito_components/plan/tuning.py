@@ -85,7 +85,7 @@ def fit_tuning(
     if free_bytes(vm, parts) < 0:
         found = (misfit(spec, _too_little(spec, preset, vm, training, region)),)
     elif total(parts).high > place_bytes(vm):
-        found = (Finding("warning", "tight-fit", FIELD, _tight(vm, parts), spec.file, spec.lines.get(FIELD)),)
+        found = (spec.finding("warning", "tight-fit", FIELD, _tight(vm, parts)),)
     return Fit(1, Parallelism(), preset.context_length, memory, findings=found)
 
 

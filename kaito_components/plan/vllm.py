@@ -77,7 +77,7 @@ def _fewer_nodes(
                 f"{preset.name} needs {nodes} of {vm.name} ({nodes * price.per_hour:,.2f} USD an hour); one "
                 f"{other.name} holds it for {cheaper.per_hour:,.2f}, and needs no network between nodes"
             )
-            return (Finding("info", "fewer-nodes", FIELD, text, spec.file, spec.lines.get(FIELD)),)
+            return (spec.finding("info", "fewer-nodes", FIELD, text),)
     return ()
 
 

@@ -79,19 +79,29 @@ def _is_login(value: bytes | None) -> bool:
         return False
 
 
-def twice(found: Sequence[tuple[Document, model.Workspace | model.ConfigMap | model.Secret]]) -> Iterator[Finding]:
+Made = model.Workspace | model.InferenceSet | model.ConfigMap | model.Secret
+
+
+def twice(found: Sequence[tuple[Document, Made]]) -> Iterator[Finding]:
     """Two objects of one kind and name in one namespace would be the same object."""
     seen: dict[tuple[str, str, str], Finding] = {}
-    for document, one in found:
-        key = (type(one).__name__, one.namespace, one.name)
+    for document, key in ((document, key) for document, one in found for key in _keys(one)):
         first = seen.get(key)
         place = document.error("duplicate-name", "metadata.name", "")
         if first is None:
             seen[key] = place
             continue
         where = f" ({first.file}:{first.line})" if first.file and first.line else ""
-        text = f"{one.name!r} is the name of another {key[0]} in namespace {one.namespace!r}{where}; rename one of them"
+        text = f"{key[2]!r} is the name of another {key[0]} in namespace {key[1]!r}{where}; rename one of them"
         yield document.error("duplicate-name", "metadata.name", text)
+
+
+def _keys(one: Made) -> list[tuple[str, str, str]]:
+    """Kind, namespace and name; of an InferenceSet those of its Service and of its replicas, which are Workspaces."""
+    if isinstance(one, model.InferenceSet):
+        names = [one.name, *(replica.name for replica in one.replicas())]
+        return [("Workspace", one.namespace, name) for name in names]
+    return [(type(one).__name__, one.namespace, one.name)]
 
 
 def of_references(document: Document, one: model.Workspace, bundle: model.Bundle) -> Iterator[Finding]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kaito_components.errors import Finding, InvalidWorkspace
-from kaito_components.spec import beside_rules, freezing, model, rules, schema
+from kaito_components.spec import beside_rules, freezing, model, rules, schema, sets
 from kaito_components.spec.document import Document
 from kaito_components.spec.recovering import Parsed, parse
 
-Made = model.Workspace | model.ConfigMap | model.Secret
+Made = model.Workspace | model.InferenceSet | model.ConfigMap | model.Secret
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,24 @@ def bundle(found: Sequence[Document], problems: Sequence[Finding]) -> model.Bund
     )
     findings = [*problems, *beside_rules.twice([(read.document, read.made) for read in whole if read.made])]
     workspaces: list[model.Workspace] = []
+    inference_sets: list[model.InferenceSet] = []
     for read in reads:
         said = list(read.findings)
         if isinstance(read.made, model.Workspace):
             said += beside_rules.of_references(read.document, read.made, beside)
             workspaces.append(replace(read.made, findings=_mild(said)))
+        elif isinstance(read.made, model.InferenceSet):
+            template = read.made.template
+            said += map(sets.in_set, beside_rules.of_references(sets.template_of(read.document), template, beside))
+            made = replace(read.made, template=replace(template, findings=_mild(said)))
+            workspaces += made.replicas()
+            inference_sets.append(made)
         findings += said
     if any(finding.severity == "error" for finding in findings):
         raise InvalidWorkspace(_errors(findings))
     own = {finding for one in workspaces for finding in one.findings}
     others = tuple(finding for finding in findings if finding not in own)
-    return replace(beside, workspaces=tuple(workspaces), findings=others)
+    return replace(beside, workspaces=tuple(workspaces), inference_sets=tuple(inference_sets), findings=others)
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:
@@ -80,14 +87,30 @@ def _read(document: Document) -> _Read:
         return _Read(document, None, (shape,), is_whole=False)
     parsed = parse(document, shape)
     said = [finding for finding in _rules(document, parsed.file) if parsed.tells(finding)]
+    if isinstance(parsed.file, schema.InferenceSetFile) and not parsed.findings:
+        return _read_set(document, parsed.file, said)
     made = _freeze(document, parsed)
     return _Read(document, made, (*parsed.findings, *said), is_whole=made is not None and not parsed.findings)
+
+
+def _read_set(document: Document, parsed: schema.InferenceSetFile, said: Sequence[Finding]) -> _Read:
+    """An InferenceSet whose own fields are right: the rest is that of a Workspace."""
+    template = _read(sets.template_of(document))
+    known = {finding.field for finding in said}  # such as its name, which a replica's starts with
+    findings = (*said, *(found for found in map(sets.in_set, template.findings) if found.field not in known))
+    if not isinstance(template.made, model.Workspace):
+        return _Read(document, None, findings, is_whole=False)
+    count, head = 1 if parsed.spec.replicas is None else parsed.spec.replicas, parsed.metadata
+    made = model.InferenceSet(head.name, head.namespace, count, template.made)
+    return _Read(document, made, findings, template.is_whole)
 
 
 def _rules(document: Document, parsed: schema.Strict | None) -> Iterator[Finding]:
     match parsed:
         case schema.WorkspaceFile():
             yield from rules.of_workspace(document, parsed)
+        case schema.InferenceSetFile():
+            yield from sets.of_inference_set(document, parsed)
         case schema.ConfigMapFile():
             yield from beside_rules.of_config_map(document, parsed)
         case schema.SecretFile():
@@ -112,7 +135,7 @@ def _shape(document: Document) -> type[schema.Strict] | Finding:
     kind = document.values.get("kind")
     if isinstance(kind, str) and kind in schema.KINDS:
         return schema.KINDS[kind]
-    known = "Workspace, ConfigMap and Secret are read here"
+    known = "Workspace, InferenceSet, ConfigMap and Secret are read here"
     if kind is None:
         return document.error("unsupported-kind", "kind", f"is missing; {known}")
     if isinstance(kind, str) and kind in schema.NOT_YET:

@@ -5,10 +5,10 @@ Made by `spec.reader` (YAML and Python args), read by `plan`. Field names are KA
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kaito_components.errors import Finding
+from kaito_components.errors import Finding, Severity
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,38 @@ class Workspace:
     file: str = ""
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)  # field path -> line
     findings: tuple[Finding, ...] = ()  # warnings and infos of reading: deprecated fields and the like
+    inference_set: str = ""  # the InferenceSet that it is a replica of
+
+    def path(self, field: str) -> str:
+        """Where a field stands in the file that the Workspace comes from."""
+        return path_in_set(field) if self.inference_set else field
+
+    def finding(self, severity: Severity, code: str, field: str, message: str) -> Finding:
+        """A finding about one of its fields, with file and line."""
+        return Finding(severity, code, self.path(field), message, self.file, self.lines.get(field))
+
+
+def path_in_set(field: str) -> str:
+    """A Workspace's field in an InferenceSet's file."""
+    if field.startswith("resource.labelSelector"):
+        return f"spec.{field.removeprefix('resource.')}"
+    return f"spec.template.{field}" if field.startswith(("resource", "inference", "metadata.annotations")) else field
+
+
+@dataclass(frozen=True)
+class InferenceSet:
+    """Replicas of a Workspace behind one Service."""
+
+    name: str
+    namespace: str
+    replica_count: int
+    template: Workspace  # the first replica
+
+    def replicas(self) -> tuple[Workspace, ...]:
+        """The set grows and shrinks at the end. What was found in the template is said of the first alone."""
+        first = replace(self.template, name=f"{self.name}-0", inference_set=self.name)
+        others = [replace(first, name=f"{self.name}-{n}", findings=()) for n in range(1, self.replica_count)]
+        return (first, *others)[: self.replica_count]
 
 
 @dataclass(frozen=True)
@@ -139,6 +171,7 @@ class Bundle:
     workspaces: tuple[Workspace, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    inference_sets: tuple[InferenceSet, ...] = ()  # their Workspaces stand among the others, too
     findings: tuple[Finding, ...] = ()  # warnings and infos about what is no Workspace; a Workspace has its own
 
     def config_map(self, namespace: str, name: str) -> ConfigMap | None:

@@ -33,6 +33,8 @@ def _table(name: str) -> str:
             return _markdown(("Field", "Accepted", "Here"), _fields(schema.WorkspaceFile))
         case "beside":
             return _markdown(("Kind", "Field", "Accepted", "Here"), _beside())
+        case "sets":
+            return _markdown(("Field", "Accepted", "Here"), _of_sets())
         case "annotations":
             return _markdown(("Annotation", "Values", "Here"), _annotations())
         case "codes":
@@ -43,6 +45,13 @@ def _table(name: str) -> str:
 def _markdown(head: Row, rows: Iterable[Row]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _of_sets() -> Iterator[Row]:
+    """Fields of an InferenceSet; what it has in common with a Workspace stands there."""
+    for row in _fields(schema.InferenceSetFile):
+        if not row[0].startswith(("`metadata.", "`spec.template.inference.", "`spec.labelSelector.")):
+            yield row
 
 
 def _beside() -> Iterator[Row]:

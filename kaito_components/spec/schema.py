@@ -204,6 +204,51 @@ class WorkspaceFile(Strict):
     status: Any = described(SERVER, "server-field")
 
 
+class TemplateMetadata(Strict):
+    """What every replica has."""
+
+    labels: Labels = empty("labels; those of a Workspace are on no object (`unused-metadata`)", dict)
+    annotations: Labels = empty("annotations of a Workspace, as in its own file", dict)
+
+
+class TemplateResource(Strict):
+    """Which nodes a replica has."""
+
+    instance_type: StrictStr | None = described("as in a Workspace")
+    partition: Partition | None = described("as in a Workspace")
+
+
+class ReplicaTemplate(Strict):
+    """The Workspace that is replicated; it serves."""
+
+    metadata: TemplateMetadata | None = described("labels and annotations of each replica")
+    resource: TemplateResource | None = described("which nodes")
+    inference: Inference = needed("what is served")
+
+
+class InferenceSetSpec(Strict):
+    """How many, of what."""
+
+    replicas: StrictInt | None = described("how many Workspaces; 1 if left out", ge=0)
+    label_selector: LabelSelector = needed("`resource.labelSelector` of each replica")
+    template: ReplicaTemplate = needed("the Workspace that is replicated")
+    node_count_limit: StrictInt | None = described("decides nothing, as in KAITO", "unused-field")
+    update_strategy: dict[str, Any] | None = described(
+        "decides nothing, as in KAITO: replicas change one after the other", "unused-field"
+    )
+    auto_upgrade: dict[str, Any] | None = described("`enabled: true` is refused: no controller upgrades images here")
+
+
+class InferenceSetFile(Strict):
+    """Replicas of a Workspace behind one Service."""
+
+    api_version: Literal["kaito.sh/v1alpha1", "kaito.sh/v1beta1"] = needed("KAITO's API version")
+    kind: Literal["InferenceSet"] = needed("the kind")
+    metadata: Metadata = needed("name, namespace, labels and annotations")
+    spec: InferenceSetSpec = needed("how many, of what")
+    status: Any = described(SERVER, "server-field")
+
+
 class ConfigMapFile(Strict):
     """A ConfigMap that is made with the Workspace."""
 
@@ -227,6 +272,11 @@ class SecretFile(Strict):
     immutable: bool | None = described("`true` would stand in the way of the next update", "unsupported-field")
 
 
-KINDS: dict[str, type[Strict]] = {"Workspace": WorkspaceFile, "ConfigMap": ConfigMapFile, "Secret": SecretFile}
-LISTS = {"List", "WorkspaceList", "ConfigMapList", "SecretList"}
-NOT_YET = ("InferenceSet", "RAGEngine", "MultiRoleInference", "ModelMirror")
+KINDS: dict[str, type[Strict]] = {
+    "Workspace": WorkspaceFile,
+    "InferenceSet": InferenceSetFile,
+    "ConfigMap": ConfigMapFile,
+    "Secret": SecretFile,
+}
+LISTS = {"List", *(f"{kind}List" for kind in KINDS)}
+NOT_YET = ("RAGEngine", "MultiRoleInference", "ModelMirror")

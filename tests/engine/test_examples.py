@@ -14,7 +14,8 @@ from local_cloud.stack import PROJECT, Stack
 from tests.engine.conftest import Azure
 
 MakeStack = Callable[..., Stack]
-WORKSPACES = sorted(PROJECT.glob("examples/**/workspace-*.yaml"))
+FILES = ("workspace-*.yaml", "inference-set-*.yaml")
+WORKSPACES = sorted(path for name in FILES for path in PROJECT.glob(f"examples/**/{name}"))
 CLUSTER = "/subscriptions/0/resourceGroups/mine/providers/Microsoft.ContainerService/managedClusters/mine"
 
 

@@ -23,7 +23,8 @@ def test_json_holds_the_keys_that_scripts_rely_on() -> None:
 
 
 KEYS = {
-    "name", "namespace", "instanceType", "preset", "task", "nodeCount", "gpusPerNode", "runtime", "tensorParallelSize",
+    "name", "namespace", "inferenceSet", "instanceType", "preset", "task", "nodeCount", "gpusPerNode", "runtime",
+    "tensorParallelSize",
     "pipelineParallelSize", "dataParallelSize", "maxModelLen", "dtype", "image", "command", "weights", "memory", "disk",
     "pool", "cost", "waitFor", "timeoutSeconds", "region", "room", "largestModel", "findings", "resources",
 }  # fmt: skip

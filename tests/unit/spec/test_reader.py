@@ -67,7 +67,7 @@ def test_all_problems_of_a_file_come_at_once(tmp_path: Path) -> None:
 
 def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: Workspace\nkind: Workspace\n")
-    (tmp_path / "b.yaml").write_text("kind: Pod\n---\nkind: InferenceSet\n")
+    (tmp_path / "b.yaml").write_text("kind: Pod\n---\nkind: RAGEngine\n")
     (tmp_path / "c.yaml").write_text("# nothing\n")
     with pytest.raises(InvalidWorkspace) as refused:
         read_files([tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml", "missing.yaml")])
@@ -108,7 +108,7 @@ def test_a_list_of_kubectl_is_its_items_with_their_lines(tmp_path: Path) -> None
     assert accepted(listed).name == "phi"
 
 
-@pytest.mark.parametrize("kind", ["InferenceSet", "RAGEngine", "MultiRoleInference", "ModelMirror"])
+@pytest.mark.parametrize("kind", ["RAGEngine", "MultiRoleInference", "ModelMirror"])
 def test_kaitos_other_kinds_are_said_to_be_missing_still(kind: str) -> None:
     (found,) = problems(changed(INFERENCE, "kind", kind))
     assert (found.code, found.field) == (
