@@ -1,0 +1,47 @@
+"""What the tuning Job writes is what the tuning image reads: parsed with the image's own parser."""
+
+from pathlib import Path
+from typing import Any
+
+from kaito_components.manifests import tuning as manifests
+from kaito_components.manifests import workload_objects
+from kaito_components.spec.model import DataDestination, DataSource
+from tests.unit.workspaces import planned, tuning
+from tuning_image import arguments, errors, settings
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    """The container of a tuning Job."""
+    made = workload_objects(planned(tuning(**changes)))[-1]
+    found: dict[str, Any] = made["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def parsed(container: dict[str, Any]) -> arguments.Arguments:
+    """Its command line as the image reads it."""
+    assert container["command"][:3] == ["python", "-m", "tuning_image"]
+    return arguments.parse(container["command"][3:])
+
+
+def test_both_agree_on_the_exit_code_that_ends_the_job() -> None:
+    assert manifests.USER_ERROR == errors.USER_ERROR
+
+
+def test_the_image_reads_the_command_line_of_the_job() -> None:
+    read = parsed(job(input=DataSource(urls=("https://a/1.parquet", "https://a/2.parquet")), config="mine"))
+    assert (read.output, read.config) == (Path("/mnt/results"), Path("/mnt/config/training_config.yaml"))
+    assert read.data == ("https://a/1.parquet", "https://a/2.parquet")
+
+
+def test_the_image_pushes_to_where_the_workspace_says() -> None:
+    assert (
+        parsed(job(output=DataDestination(image="r.example.com/a:1", image_push_secret="p"))).push_image
+        == "r.example.com/a:1"
+    )
+
+
+def test_the_image_adapts_the_modules_that_the_preset_names() -> None:
+    container = job()
+    environment = {one["name"]: one.get("value", "") for one in container["env"]}
+    lora = settings.read(parsed(container), environment).config.LoraConfig
+    assert ",".join(lora.target_modules or ()) == environment["DEFAULT_TARGET_MODULES"]

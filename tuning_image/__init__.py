@@ -1,0 +1,1 @@
+"""Fine-tuning with LoRA and QLoRA: `python -m tuning_image`, and what the tuning Job's container runs."""

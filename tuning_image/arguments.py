@@ -1,0 +1,72 @@
+"""The command line. Called by __main__, and by the contract test that parses what the tuning Job writes."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning_image.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line, parsed but not yet judged."""
+
+    model: str
+    data: tuple[str, ...]
+    output: Path
+    method: str
+    revision: str | None = None
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    push_image: str | None = None
+    plain_http: bool = False
+    max_bad_rows: float = 0.01
+    allow_private_data: bool = False
+    checkpoint_minutes: float = 10.0
+    early_stopping_patience: int | None = None
+    merge: bool = False
+    only_check: bool = False
+    port: int | None = None
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """argv → Arguments.
+
+    Raises:
+        UserError: With argparse's reason.
+    """
+    try:
+        parsed = parser().parse_args(argv)
+    except argparse.ArgumentError as error:
+        raise UserError(f"command line: {error}; see python -m tuning_image --help") from None
+    given = vars(parsed)
+    return Arguments(**{**given, "data": tuple(given["data"]), "settings": tuple(given["settings"])})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse itself would exit with 2
+        raise argparse.ArgumentError(None, message)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser, for --help and the contract test."""
+    result = _Parser(prog="python -m tuning_image", description=__doc__, allow_abbrev=False)
+    add = result.add_argument
+    add("--model", required=True, help="folder or Hugging Face id of the base model")
+    add("--revision", help="commit, tag or branch of the Hugging Face id")
+    add("--data", required=True, action="append", help="file, folder or URL; #sha256=…&weight=… may follow; repeatable")
+    add("--output", required=True, type=Path, help="folder of the adapter, the checkpoints and the reports")
+    add("--method", choices=("lora", "qlora"), default="lora", help="adapters on the weights as they are, or in 4 bit")
+    add("--config", type=Path, help="KAITO's training_config.yaml")
+    add("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one value of it")
+    add("--push-image", help="REGISTRY/NAME:TAG that the adapter is pushed to")
+    add("--plain-http", action="store_true", help="push over http (a registry on this machine)")
+    add("--max-bad-rows", type=float, default=0.01, help="share of bad rows that ends the run (default: 0.01)")
+    add("--allow-private-data", action="store_true", help="let --data URLs name private addresses")
+    add("--checkpoint-minutes", type=float, default=10.0, help="between checkpoints by time; 0: none (default: 10)")
+    add("--early-stopping-patience", type=int, help="evaluations without improvement that end training")
+    add("--merge", action="store_true", help="also write the full weights with the adapter merged in")
+    add("--only-check", action="store_true", help="check settings and data, write the data report, load no model")
+    add("--port", type=int, help="serve /health and /metrics here (default: off; the container sets 5000)")
+    return result
