@@ -28,6 +28,7 @@ KEYS = (
     "nodes",
     "azure",
     "imageRegistry",
+    "strict",
 )  # those of Pulumi.yaml; a test holds the two together
 STACK_COST = "stack_cost"  # an output; no Workspace can have this name
 ENTRY_KEYS = {"file", "inline", "nodes", "wait"}
@@ -49,6 +50,7 @@ class StackConfig:
     bundle: Bundle
     plans: Sequence[Plan]
     cluster: Mapping[str, Any] = field(repr=False)  # holds the kubeconfig
+    strict: bool = False  # warnings are errors
 
     @classmethod
     def load(cls) -> "StackConfig":
@@ -63,24 +65,25 @@ class StackConfig:
         nodes = reader.node_keys(values.get("nodes") or {}, "kaito:nodes")
         azure = _azure(values.get("azure") or {}, cluster, reader)
         entries = _entries(values.get("workspaces"), nodes, reader)
+        strict = reader.switch(values.get("strict") or False, "kaito:strict")
         bundle, plans = Bundle(), list[Plan]()
         try:
             bundle = read_files(entry.source for entry in entries.values())
             if not any(problem.field.startswith(("kaito:nodes", "kaito:workspaces")) for problem in reader.problems):
                 _need_aks(cluster, entries.values(), reader)
                 options = [(entries[one.file].nodes, entries[one.file].wait) for one in bundle.workspaces]
-                plans = plan_bundle(bundle, options, values.get("imageRegistry") or None)
+                plans = plan_bundle(bundle, options, values.get("imageRegistry") or None, strict)
         except InvalidWorkspace as refused:
             reader.problems.extend(refused.findings)
         if reader.problems:
             raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
-        return cls(bundle, plans, {**cluster, **({"azure": azure} if azure else {})})
+        return cls(bundle, plans, {**cluster, **({"azure": azure} if azure else {})}, strict)
 
     def make(self) -> dict[str, Any]:
         """Declares everything; returns the stack's outputs: one of each Workspace, and what all cost together."""
         given: Any = self.cluster
         cluster = Cluster(given)
-        made = make_workspaces(self.plans, self.bundle, cluster)
+        made = make_workspaces(self.plans, self.bundle, cluster, self.strict)
         outputs = {one.pulumi_resource_name: one.outputs() for one in made}
         cost = cluster.review.total.cost
         return {**outputs, STACK_COST: asdict(cost)} if cost else outputs

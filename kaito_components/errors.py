@@ -19,7 +19,8 @@ Severity = Literal["error", "warning", "info"]
 class Finding:
     """One thing to know about one field of one file.
 
-    `message` states value, reason and way out. `code` is stable and documented; `line` counts from 1.
+    `message` states value, reason and way out. `code` is stable and documented; `line` counts from 1. `accepted` is
+    the user's reason why a warning may stand; it is then an info.
     """
 
     severity: Severity
@@ -28,10 +29,16 @@ class Finding:
     message: str
     file: str = ""
     line: int | None = None
+    accepted: str = ""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file and self.line else self.file
-        return ": ".join(part for part in (place, self.field, self.message) if part)
+        return ": ".join(part for part in (place, self.field, self.text) if part)
+
+    @property
+    def text(self) -> str:
+        """The message, and why it is accepted."""
+        return f"{self.message} (accepted: {self.accepted})" if self.accepted else self.message
 
 
 class KaitoError(Exception):

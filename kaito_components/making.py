@@ -31,9 +31,11 @@ from kaito_components.workspace import (
 )
 
 
-def make_workspaces(plans: Sequence[Plan], bundle: Bundle, cluster: Cluster) -> list[Workspace | InferenceSet]:
+def make_workspaces(
+    plans: Sequence[Plan], bundle: Bundle, cluster: Cluster, strict: bool
+) -> list[Workspace | InferenceSet]:
     """Declares planned Workspaces, InferenceSets, and the ConfigMaps and Secrets that stand beside them."""
-    plans = reviewed(plans, cluster)
+    plans = reviewed(plans, cluster, strict)
     report(bundle.findings)
     if cluster.review.knows_prices:
         pulumi.log.info(f"cost of the stack: {cluster.review.total.sentence(today())}")
@@ -61,6 +63,7 @@ def workspaces_from_files(
     nodes: NodesArgs | None = None,
     wait: WaitArgs | None = None,
     image_registry: str | None = None,
+    strict: bool = False,
 ) -> list[Workspace | InferenceSet]:
     """Makes the Workspaces of KAITO files, with the ConfigMaps and Secrets beside them.
 
@@ -73,10 +76,10 @@ def workspaces_from_files(
     options = (reader.nodes(nodes or {}, "nodes"), reader.wait(wait or {}, "wait"))
     try:
         bundle = read_files(files)
-        plans = plan_bundle(bundle, [options] * len(bundle.workspaces), image_registry)
+        plans = plan_bundle(bundle, [options] * len(bundle.workspaces), image_registry, strict)
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     if reader.problems:
         raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
     refuse_pools_elsewhere(plans, cluster)
-    return make_workspaces(plans, bundle, cluster_of(cluster))
+    return make_workspaces(plans, bundle, cluster_of(cluster), strict)

@@ -32,6 +32,7 @@ PERFORMANCE_ANNOTATION = "kaito.sh/performance-mode"
 STACK_ANNOTATION = "pulumi.kaito.sh/stack"  # on our objects: which stack they belong to
 WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
 DTYPE_ANNOTATION = "pulumi.kaito.sh/dtype"
+ACCEPT_ANNOTATION = "pulumi.kaito.sh/accept"
 
 MIG_RESOURCE = "nvidia.com/mig-{profile}"  # what the device plugin offers with the strategy "mixed"
 MAX_STATEFUL_NAME = 52  # its pods' label controller-revision-hash adds "-" and ten characters, and holds 63

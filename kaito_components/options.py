@@ -38,6 +38,7 @@ NODES = {
     "max_count": Key(int, least=1),
     "zones": Key(list),
     "gpus_per_node": Key(int, least=0),
+    "os_disk_gib": Key(int, least=30),  # the least that AKS takes
 }
 WAIT = {"until": Key(str, get_args(Until)), "timeout_seconds": Key(int, least=1)}
 AZURE = {
@@ -46,7 +47,7 @@ AZURE = {
     "region": Key(str),
     "currency": Key(str, CURRENCIES),
 }
-FOR_POOLS = ("spot", "min_count", "max_count", "zones")
+FOR_POOLS = ("spot", "min_count", "max_count", "zones", "os_disk_gib")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,12 @@ class Reader:
         if "currency" in given and not given.get("checks"):
             self.add(f"{at}.currency", "has no effect without checks: prices in the package are in USD; remove it")
         return AzureOptions(**given)
+
+    def switch(self, value: Any, at: str) -> bool:
+        """True or false."""
+        if not isinstance(value, bool):
+            self.add(at, f"{value!r} must be true or false")
+        return value is True
 
     def add(self, at: str, message: str) -> None:
         """One more problem."""

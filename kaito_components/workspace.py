@@ -12,6 +12,7 @@ import pulumi
 from kaito_components.connection import Cluster, ClusterArgs, cluster_of
 from kaito_components.declare import this_stack
 from kaito_components.errors import Finding, InvalidWorkspace
+from kaito_components.judging import judged, weigh
 from kaito_components.manifests import workload_objects
 from kaito_components.names import logical_name, service_address
 from kaito_components.nodes.aks import make_pool
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kaito_components.readiness import WorkspaceReady
 
 SPEC_KEYS = frozenset(WorkspaceSpecArgs.__annotations__)
-OWN_KEYS = frozenset({"cluster", "nodes", "wait", "image_registry"})
+OWN_KEYS = frozenset({"cluster", "nodes", "wait", "image_registry", "strict"})
 
 
 class NodesArgs(TypedDict, total=False):
@@ -41,6 +42,7 @@ class NodesArgs(TypedDict, total=False):
     max_count: int
     zones: Sequence[str]
     gpus_per_node: int
+    os_disk_gib: int
 
 
 class WaitArgs(TypedDict, total=False):
@@ -57,6 +59,8 @@ class WorkspaceArgs(WorkspaceSpecArgs):
     nodes: NotRequired[NodesArgs]
     wait: NotRequired[WaitArgs]
     image_registry: NotRequired[str]
+    strict: NotRequired[bool]
+    """Warnings are errors, unless the Workspace accepts them."""
 
 
 @dataclass(frozen=True)
@@ -192,15 +196,16 @@ def planned_from_args(name: str, args: Mapping[str, Any], replicas: int | None =
     if not args.get("cluster"):
         reader.add("cluster", "is missing: give a Cluster, or {resource_group, name}, or {kubeconfig}")
     nodes, wait = reader.nodes(args.get("nodes", {}), "nodes"), reader.wait(args.get("wait", {}), "wait")
+    strict = reader.switch(args.get("strict", False), "strict")
     try:
         spec = workspace_from_args(name, {key: value for key, value in args.items() if key in SPEC_KEYS})
         if not reader.problems:
             specs = (spec,) if replicas is None else InferenceSet(spec.name, spec.namespace, replicas, spec).replicas()
             options = [(nodes, wait)] * len(specs)
-            plans = plan_bundle(Bundle(workspaces=specs), options, args.get("image_registry"))
+            plans = plan_bundle(Bundle(workspaces=specs), options, args.get("image_registry"), strict)
             refuse_pools_elsewhere(plans, args["cluster"])
             cluster = cluster_of(args["cluster"])
-            return [Planned(one, cluster) for one in reviewed(plans, cluster)]
+            return [Planned(one, cluster) for one in reviewed(plans, cluster, strict)]
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
@@ -216,7 +221,10 @@ def refuse_pools_elsewhere(plans: Sequence[Plan], cluster: Cluster | ClusterArgs
 
 
 def plan_bundle(
-    bundle: Bundle, options: Sequence[tuple[NodeOptions, WaitOptions]], image_registry: str | None
+    bundle: Bundle,
+    options: Sequence[tuple[NodeOptions, WaitOptions]],
+    image_registry: str | None,
+    strict: bool = False,
 ) -> list[Plan]:
     """Plans all Workspaces before anything is declared, so that all problems of all of them are said at once."""
     plans: list[Plan] = []
@@ -227,19 +235,24 @@ def plan_bundle(
             plans.append(plan(spec, bundle=bundle, nodes=nodes, wait=wait, image_registry=image_registry, model=model))
         except InvalidWorkspace as refused:
             problems += refused.findings
-    problems += [finding for one in plans for finding in one.findings if finding.severity == "error"]
+    problems += _errors([weigh(one, {}, strict) for one in bundle.findings])
+    problems += [error for one in plans for error in _errors(judged(one, strict).findings)]
     if problems:
         raise InvalidWorkspace(list(dict.fromkeys(problems)))  # replicas of one template have the same
     return plans
 
 
-def reviewed(plans: Sequence[Plan], cluster: Cluster) -> list[Plan]:
-    """The plans with costs and what Azure says of them.
+def _errors(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity == "error"]
+
+
+def reviewed(plans: Sequence[Plan], cluster: Cluster, strict: bool) -> list[Plan]:
+    """The plans with costs and what Azure says of them, and all findings as they weigh in the end.
 
     Raises:
         pulumi.RunError: Azure would refuse.
     """
-    found = cluster.review.of(plans)
-    if errors := [finding for one in found for finding in one.findings if finding.severity == "error"]:
+    found = [judged(one, strict) for one in cluster.review.of(plans)]
+    if errors := [error for one in found for error in _errors(one.findings)]:
         raise pulumi.RunError(str(InvalidWorkspace(errors)))
     return found

@@ -14,6 +14,7 @@ import typer
 
 from kaito_components.cli import plan_json, plan_text
 from kaito_components.errors import Finding, InvalidWorkspace
+from kaito_components.judging import judged, weigh, weighed
 from kaito_components.plan import NodeOptions, Plan
 from kaito_components.plan import plan as decide
 from kaito_components.plan.runtime import preset_ref
@@ -49,6 +50,9 @@ def plan(
         str | None, typer.Option(metavar="SUBSCRIPTION", help="ask Azure for quota, VM sizes and prices in --region")
     ] = None,
     currency: Annotated[str, typer.Option(help="of the prices that are asked for")] = "USD",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="warnings are errors, unless a Workspace accepts them")
+    ] = False,
 ) -> None:
     """Say what these Workspaces would become.
 
@@ -61,19 +65,21 @@ def plan(
         bundle = read_files(files)
     except InvalidWorkspace as bad:
         _leave_with(format, bad.findings)
-    for found in bundle.findings:
+    beside = [weigh(found, {}, strict) for found in bundle.findings]
+    for found in beside:
         print(f"{found.severity}: {found}", file=sys.stderr)
     options = NodeOptions(provider=nodes.value, gpus_per_node=gpus_per_node)
     planned = [_plan(workspace, bundle, options, image_registry, region) for workspace in bundle.workspaces]
     review = Review(asked, existing=())  # nothing is known of a stack here: all nodes count as new
-    planned = _reviewed(planned, review)
+    planned = _reviewed(planned, review, strict)
     if format is Format.json:
         print(plan_json.dump(planned))
     else:
         pools = [plan for _, plan, _ in planned if plan and plan.pool]
         total = replace(review.total, change_per_hour=None)
         plan_text.show(planned, total if region and len(pools) > 1 else None)
-    raise typer.Exit(1 if any(found.severity == "error" for _, _, findings in planned for found in findings) else 0)
+    said = [*beside, *(found for _, _, findings in planned for found in findings)]
+    raise typer.Exit(1 if any(found.severity == "error" for found in said) else 0)
 
 
 Planned = tuple[Workspace, Plan | None, tuple[Finding, ...]]
@@ -103,13 +109,13 @@ def _azure_options(subscription: str | None, region: str | None, currency: str) 
     return AzureOptions(subscription is not None, subscription, region, currency)
 
 
-def _reviewed(planned: list[Planned], review: Review) -> list[Planned]:
-    """The same with costs, and with what Azure says of all of them together."""
+def _reviewed(planned: list[Planned], review: Review, strict: bool) -> list[Planned]:
+    """The same with costs and with what Azure says of all of them together; all findings as they weigh in the end."""
     found = iter(review.of([plan for _, plan, _ in planned if plan]))
     whole: list[Planned] = []
     for workspace, plan, findings in planned:
-        seen = next(found) if plan else None
-        whole.append((workspace, seen, seen.findings if seen else findings))
+        seen = judged(next(found), strict) if plan else None
+        whole.append((workspace, seen, seen.findings if seen else tuple(weighed(findings, workspace, strict))))
     return whole
 
 

@@ -112,4 +112,5 @@ def _finding(found: Finding) -> dict[str, Any]:
         "message": found.message,
         "file": found.file,
         "line": found.line,
+        "accepted": found.accepted,
     }

@@ -78,7 +78,7 @@ def _say(console: "Console", found: Finding) -> None:
     where = ", ".join(part for part in (place, found.field) if part)
     head = Text.assemble("  ", (found.severity, COLORS[found.severity]), f" {found.code}", (f" ({where})", "dim"))
     console.print(head, soft_wrap=True)
-    console.print(Padding(Text(found.message), (0, 2, 0, 6)))
+    console.print(Padding(Text(found.text), (0, 2, 0, 6)))
 
 
 def rows(plan: Plan) -> "Iterator[tuple[str, RenderableType]]":

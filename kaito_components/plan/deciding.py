@@ -9,6 +9,7 @@ from kaito_components.plan.cost import about_cost, cost_of
 from kaito_components.plan.deadlines import deadline_seconds, loading_seconds
 from kaito_components.plan.findings import by_weight, findings_of
 from kaito_components.plan.fit import fit
+from kaito_components.plan.image_findings import findings_of_images
 from kaito_components.plan.looking_up import look_up
 from kaito_components.plan.model_findings import findings_of_model
 from kaito_components.plan.nodes import disk_bytes, hardware_of, node_selector, pool_of
@@ -110,7 +111,11 @@ def plan(
             *about_cost(spec, pool, region, cost),
         ),
     )
-    more = (*findings_of(decided, hardware, nodes, image_registry), *findings_of_model(decided))
+    more = (
+        *findings_of(decided, hardware, nodes, image_registry),
+        *findings_of_model(decided),
+        *findings_of_images(decided),
+    )
     findings = tuple(sorted({*decided.findings, *more}, key=by_weight))
     return replace(decided, findings=findings, resources=tuple(_objects(decided)))
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 from kaito_components import names
 from kaito_components.errors import Finding, Severity
+from kaito_components.plan.nodes import MOST_OS_DISK_GIB
 from kaito_components.plan.runtime import BFLOAT16_MIN_CAPABILITY, preset_ref
 from kaito_components.plan.types import Hardware, NodeOptions, Plan
 from kaito_components.presets import tunable_presets
 from kaito_components.sizing.estimator import DEEP_GEMM_MIN_CAPABILITY, VLLM_MIN_CAPABILITY
 from kaito_components.spec.model import Workspace
+from kaito_components.units import gibibytes_up
 
 
 def finding(spec: Workspace, severity: Severity, code: str, field: str, message: str) -> Finding:
@@ -152,7 +154,13 @@ def _about_nodes(plan: Plan, nodes: NodeOptions) -> Iterator[Finding]:
     if least is not None and most is not None and not least <= plan.node_count <= most:
         text = f"{plan.node_count} nodes are needed, outside of minCount {least} to maxCount {most}; widen the range"
         yield finding(spec, "error", "autoscaling-range", "kaito:nodes", text)
-    if nodes.spot and spec.inference:
+    if plan.pool and plan.pool.os_disk_size_gib > MOST_OS_DISK_GIB:
+        text = f"the OS disk would have {plan.pool.os_disk_size_gib} GiB, and AKS makes at most {MOST_OS_DISK_GIB} GiB"
+        yield finding(spec, "error", "disk-too-large", "kaito:nodes.osDiskGib", text)
+    elif plan.preset and nodes.os_disk_gib and nodes.os_disk_gib < (needed := gibibytes_up(plan.disk_bytes)):
+        text = f"{nodes.os_disk_gib} GiB are less than the {needed} GiB that {plan.preset.name} needs; remove it"
+        yield finding(spec, "error", "disk-too-small", "kaito:nodes.osDiskGib", text)
+    if nodes.spot and spec.inference and spec.replica_count < 2:
         text = "Azure may take a spot node away at any time, and nothing answers until another is found"
         yield finding(spec, "warning", "spot-inference", "kaito:nodes.spot", text)
 

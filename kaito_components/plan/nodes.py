@@ -12,6 +12,7 @@ from kaito_components.units import GIB, gibibytes_up
 # AKS gives managed OS disks 128 GiB and up, by vCPUs; more than the least buys throughput, not room.
 # Source: learn.microsoft.com/azure/aks/concepts-storage, "Default OS disk sizing".
 LEAST_OS_DISK_BYTES = 128 * GIB
+MOST_OS_DISK_GIB = 2048  # Source: ContainerService API, osDiskSizeGB
 
 
 def hardware_of(spec: Workspace, vm: VmSize | None, nodes: NodeOptions) -> Hardware:
@@ -49,7 +50,7 @@ def pool_of(spec: Workspace, vm: VmSize, node_count: int, disk: int, nodes: Node
     """The agent pool; its name changes with what Azure cannot change in a pool."""
     family = spec.annotations.get(names.IMAGE_FAMILY_ANNOTATION, "ubuntu").lower()
     os_sku: Literal["Ubuntu", "AzureLinux"] = "AzureLinux" if family == "azurelinux" else "Ubuntu"
-    os_disk_gib = gibibytes_up(max(disk, LEAST_OS_DISK_BYTES))
+    os_disk_gib = nodes.os_disk_gib or gibibytes_up(max(disk, LEAST_OS_DISK_BYTES))
     immutable = {
         "vmSize": vm.name,
         "osSKU": os_sku,

@@ -26,6 +26,7 @@ class NodeOptions:
     max_count: int | None = None
     zones: tuple[str, ...] = ()
     gpus_per_node: int | None = None  # of nodes that exist already; 0: they have none, None: one is assumed
+    os_disk_gib: int | None = None  # of new nodes; None: what the model needs
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kaito_components import names
 from kaito_components.errors import Finding
-from kaito_components.spec import schema
+from kaito_components.spec import accepting, schema
 from kaito_components.spec.composing import below
 from kaito_components.spec.document import Document
 from kaito_components.spec.references import PLACEHOLDER, image_problem, key_problem, name_problem
@@ -53,6 +53,9 @@ KNOWN = {
     names.DTYPE_ANNOTATION: Annotation(
         "what the model computes in; without it what its preset and the GPU have (ours)",
         ("bfloat16", "float16", "float32"),
+    ),
+    names.ACCEPT_ANNOTATION: Annotation(
+        "`CODE: REASON`, one a line: the warnings of this Workspace that may stand ([findings.md](findings.md)) (ours)",
     ),
 }
 WITHOUT_MEANING = {
@@ -115,6 +118,9 @@ def _of_known(document: Document, key: str, value: str) -> Iterator[Finding]:
         text = f"{value!r} must be {' or '.join(map(repr, known.values))}"
         exact = "" if known.any_case or value.lower() not in map(str.lower, known.values) else ", written exactly so"
         yield document.error("annotation-value", field, text + exact)
+    elif key == names.ACCEPT_ANNOTATION:
+        for text in accepting.problems(value):
+            yield document.error("acceptance", field, text)
     elif key == names.WEIGHTS_ANNOTATION and (problem := _weights_problem(value)):
         yield document.error(problem[0], field, problem[1])
 

@@ -1,6 +1,7 @@
 """A parsed file -> the frozen values of `model`, whether it broke a rule or not. Called by bundling."""
 
-from kaito_components.spec import annotations, model, schema
+from kaito_components.names import ACCEPT_ANNOTATION
+from kaito_components.spec import accepting, annotations, model, schema
 from kaito_components.spec.document import Document
 
 
@@ -26,6 +27,7 @@ def workspace(document: Document, parsed: schema.WorkspaceFile) -> model.Workspa
         tuning=_tuning(parsed.tuning) if parsed.tuning else None,
         file=document.file,
         lines=document.lines,
+        accepted=accepting.accepted(head.annotations.get(ACCEPT_ANNOTATION, "")),
     )
 
 

