@@ -25,6 +25,7 @@ check: setup         ## the fast part of the tests: format, lint, types, layers,
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
+	@MYPYPATH=policy $(VENV)/mypy policy/resources.py policy/rules.py policy/__main__.py
 	@$(VENV)/lint-imports
 	@$(VENV)/pytest -n 2 tests/unit tests/wire
 
