@@ -2,6 +2,11 @@
 
 import json
 import os
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch: tests run side by side, and sums do not depend on the split
+
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -29,9 +34,14 @@ def jsonl(path: Path, rows: Sequence[Any]) -> Path:
     return path
 
 
-def read(path: Path, data: Path | str, *flags: str, **environment: str) -> settings.Settings:
+def pytest_configure(config: pytest.Config) -> None:
+    """peft 0.21 asks transformers 5.23 for an attribute by its former name."""
+    config.addinivalue_line("filterwarnings", "ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+def read(path: Path, data: Path | str, *flags: str, model: Path | str = "", **environment: str) -> settings.Settings:
     """Settings of a run that writes into `path`."""
-    argv = ["--model", str(small_model.folder()), "--data", str(data), "--output", str(path), *flags]
+    argv = ["--model", str(model or small_model.folder()), "--data", str(data), "--output", str(path), *flags]
     return settings.read(arguments.parse(argv), environment)
 
 
@@ -60,3 +70,33 @@ def tune() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers with random weights and the real tokenizer: for what does not depend on knowledge."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=49152,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            pad_token_id=2,
+        )
+    ).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model_folder).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    """Twelve short chats of different lengths."""
+    return jsonl(tmp_path / "chats.jsonl", [chat(f"Number {n}?", "yes " * (n % 5 + 1)) for n in range(12)])

@@ -1,0 +1,66 @@
+"""4 bit: gradients are those of the dequantized weights, also after a forward without gradients."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import read
+
+from tuning_image import run as running
+from tuning_image.training import batches, losses, model
+
+
+def gradients(of: Any, batch: Any) -> dict[str, torch.Tensor]:
+    of.zero_grad()
+    losses.token_losses(of, batch).sum().backward()
+    return {name: p.grad.clone() for name, p in of.named_parameters() if p.grad is not None}
+
+
+@pytest.fixture
+def quantized(tmp_path: Path, chats: Path, tiny_folder: Path) -> tuple[Any, Any]:
+    """A 4-bit model in bfloat16 whose adapter already does something, and a batch."""
+    output = tmp_path / "out"
+    output.mkdir()
+    chosen = read(output, chats, "--method", "qlora", "--set", "ModelConfig.torch_dtype=bfloat16", model=tiny_folder)
+    made = model.load(chosen, model.Precision(torch.bfloat16, "test"))
+    for name, parameter in made.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    return made, batches.collate([tuple(running._prepare(chosen).train)])
+
+
+def dequantize(of: Any) -> None:
+    """Puts plain layers of the same weights in place of the 4-bit ones."""
+    from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.nn import Linear4bit
+
+    for parent in list(of.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Linear4bit):
+                weights = dequantize_4bit(child.weight.data, child.weight.quant_state)
+                plain = torch.nn.Linear(child.in_features, child.out_features, bias=False, dtype=torch.bfloat16)
+                plain.weight = torch.nn.Parameter(weights.to(torch.bfloat16), requires_grad=False)
+                setattr(parent, name, plain)
+
+
+def test_gradients_are_those_of_the_dequantized_weights_after_an_evaluation(quantized: tuple[Any, Any]) -> None:
+    of, batch = quantized
+    of.eval()
+    with torch.no_grad():
+        losses.token_losses(of, batch)
+    of.train()
+    found = gradients(of, batch)
+    dequantize(of)
+    for name, expected in gradients(of, batch).items():
+        cosine = torch.nn.functional.cosine_similarity(found[name].flatten(), expected.flatten(), dim=0)
+        assert cosine > 0.98, name
+        assert found[name].norm().item() == pytest.approx(expected.norm().item(), rel=0.1), name
+
+
+def test_the_weights_are_4_bit_and_frozen(quantized: tuple[Any, Any]) -> None:
+    of, _ = quantized
+    from bitsandbytes.nn import Linear4bit
+
+    assert sum(isinstance(module, Linear4bit) for module in of.modules()) == 14
+    assert all("lora_" in name for name, parameter in of.named_parameters() if parameter.requires_grad)

@@ -1,0 +1,54 @@
+"""Rows → batches without padding: rows lie end to end, each with its own positions. Called by training.trainer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tuning_image.data.tokens import NOT_LEARNED, Tokens
+
+Bin = tuple[Tokens, ...]
+
+
+def bins(rows: Sequence[Tokens], max_length: int | None) -> list[Bin]:
+    """One row each; or, with a length, as many rows as fit into it (best fit, longest first)."""
+    if max_length is None:
+        return [(row,) for row in rows]
+    full: list[list[Tokens]] = []
+    room: list[int] = []
+    for row in sorted(rows, key=lambda r: -len(r.ids)):
+        fitting = [(left, index) for index, left in enumerate(room) if left >= len(row.ids)]
+        if fitting:
+            index = min(fitting)[1]
+            full[index].append(row)
+            room[index] -= len(row.ids)
+        else:
+            full.append([row])
+            room.append(max_length - len(row.ids))
+    return [tuple(rows) for rows in full]
+
+
+def collate(chosen: Sequence[Bin]) -> dict[str, Any]:
+    """Bins → one batch. Of pairs, each chosen row is followed by its rejected one.
+
+    `input_ids` and `position_ids` are (1, T); `keep` (K,) are the positions whose next token is learned, `targets` (K,)
+    those tokens, `owner` (K,) the number of the row each belongs to.
+    """
+    rows = [part for bin_ in chosen for row in bin_ for part in (row, row.rejected) if part]
+    keep, targets, owner, start = [], [], [], 0
+    for number, row in enumerate(rows):
+        for at, label in enumerate(row.labels[1:]):
+            if label != NOT_LEARNED:
+                keep.append(start + at)
+                targets.append(label)
+                owner.append(number)
+        start += len(row.ids)
+    return {
+        "input_ids": torch.tensor([[i for row in rows for i in row.ids]]),
+        "position_ids": torch.tensor([[at for row in rows for at in range(len(row.ids))]]),
+        "segments": tuple(len(row.ids) for row in rows),
+        "keep": torch.tensor(keep),
+        "targets": torch.tensor(targets),
+        "owner": torch.tensor(owner),
+        "names": tuple(f"{row.file}: row {row.number}" for row in rows if row.file),
+    }

@@ -1,0 +1,75 @@
+"""When to save, when to stop, and what is best. Made by training.train; transformers calls the hooks."""
+
+import math
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from tuning_image.errors import UserError
+
+BEST = "best"
+
+
+class SaveByTime(TrainerCallback):
+    """A checkpoint when so many minutes have passed since the last."""
+
+    def __init__(self, minutes: float) -> None:
+        self._seconds, self._last = minutes * 60, time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._seconds and time.monotonic() - self._last >= self._seconds:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._last = time.monotonic()
+
+
+class StopOnSignal(TrainerCallback):
+    """After SIGTERM the running step ends, a checkpoint is written and training stops."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        signal.signal(signal.SIGTERM, self._remember)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.stopped and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True
+
+    def _remember(self, *_: Any) -> None:
+        self.stopped = True
+
+
+class KeepBest(TrainerCallback):
+    """The adapter with the lowest evaluation loss, in `best/`; ends training when patience is over."""
+
+    def __init__(self, output: Path, patience: int | None) -> None:
+        self._folder, self._patience = output / BEST, patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+        best = losses.index(min(losses))
+        if best == len(losses) - 1:
+            staging = self._folder.with_name(".best")
+            model.save_pretrained(staging)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            staging.rename(self._folder)
+        elif self._patience and len(losses) - 1 - best >= self._patience:
+            print(f"early stopping: no better evaluation loss than {losses[best]:.4f} in {self._patience} evaluations")
+            control.should_training_stop = True
+
+
+class StopOnExplosion(TrainerCallback):
+    """A gradient that is not a number ends the run: what follows would be noise."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not math.isfinite((logs or {}).get("grad_norm", 0.0)):
+            raise UserError(
+                f"step {state.global_step}: the gradient norm is {logs['grad_norm']}; lower "
+                "TrainingArguments.learning_rate or max_grad_norm; the last checkpoint is from before"
+            )

@@ -1,0 +1,121 @@
+"""From tokens and a model to a trained adapter. Called by run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from tuning_image.data.tokens import Tokens
+from tuning_image.errors import StoppedError, UserError
+from tuning_image.settings import Settings
+from tuning_image.training import batches, callbacks, checkpoints, progress
+from tuning_image.training.trainer import AdapterTrainer
+
+OWN = {"max_length", "packing", "assistant_only_loss", "completion_only_loss", "loss_type", "beta"}
+DECIDED = {"output_dir", "gradient_checkpointing", "load_best_model_at_end", "bf16", "fp16", "eval_strategy"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to."""
+
+    steps: int
+    loss: float
+    eval_loss: float | None
+    seconds: float
+
+
+def train(settings: Settings, model: Any, rows: Sequence[Tokens], validation: Sequence[Tokens]) -> Outcome:
+    """Trains `model` in place, from the newest checkpoint if there is one.
+
+    Raises:
+        StoppedError: After SIGTERM, with a checkpoint on disk.
+    """
+    config, arguments = settings.config.TrainingArguments, settings.arguments
+    micro, accumulation = config.per_device_train_batch_size, config.gradient_accumulation_steps
+    while True:
+        try:
+            return _once(settings, model, rows, validation, micro, accumulation)
+        except (torch.OutOfMemoryError, MemoryError):
+            if micro == 1:
+                raise UserError(
+                    f"--model {arguments.model}: out of memory with one row at a time; set "
+                    "gradient_checkpointing: true, lower max_length, use --method qlora or a larger instanceType"
+                ) from None
+            micro, accumulation = _halved(micro, accumulation)
+            print(f"out of memory: on with {micro} rows at a time, {accumulation} times a step", flush=True)
+
+
+def _halved(micro: int, accumulation: int) -> tuple[int, int]:
+    """The next smaller divisor, at the same rows per step."""
+    smaller = next(n for n in range(micro // 2, 0, -1) if micro * accumulation % n == 0)
+    return smaller, micro * accumulation // smaller
+
+
+def _once(
+    settings: Settings, model: Any, rows: Sequence[Tokens], validation: Sequence[Tokens], micro: int, accumulation: int
+) -> Outcome:
+    config, output = settings.config.TrainingArguments, settings.arguments.output
+    packed = batches.bins(rows, config.max_length if config.packing else None)
+    stop, told = callbacks.StopOnSignal(), progress.Progress(output)
+    trainer = AdapterTrainer(
+        settings,
+        packed,
+        batches.bins(validation, None),
+        model=model,
+        args=_arguments(settings, bool(validation), micro, accumulation),
+        data_collator=batches.collate,
+        callbacks=[
+            stop,
+            told,
+            callbacks.StopOnExplosion(),
+            callbacks.SaveByTime(settings.arguments.checkpoint_minutes),
+            callbacks.KeepBest(output, settings.arguments.early_stopping_patience),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    told.trainer = trainer
+    resumed = checkpoints.latest(output)
+    print(f"training: {f'goes on from {resumed.name}' if resumed else 'starts'}", flush=True)
+    result = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    if stop.stopped and trainer.state.global_step < trainer.state.max_steps:
+        raise StoppedError(f"SIGTERM: stopped at step {trainer.state.global_step}; the same command goes on from there")
+    return _outcome(trainer, result, settings, output)
+
+
+def _outcome(trainer: AdapterTrainer, result: Any, settings: Settings, output: Path) -> Outcome:
+    measured = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    last = measured[-1] if measured else None
+    if measured and settings.config.TrainingArguments.load_best_model_at_end:
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        set_peft_model_state_dict(trainer.model, load_peft_weights(str(output / callbacks.BEST)))
+        last = min(measured)
+    return Outcome(trainer.state.global_step, result.training_loss, last, result.metrics["train_runtime"])
+
+
+def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: int) -> TrainingArguments:
+    config = settings.config.TrainingArguments
+    given = {name: value for name, value in config.model_dump().items() if name not in OWN | DECIDED}
+    gpu = torch.cuda.is_available() and settings.config.ModelConfig.device_map != "cpu"
+    given |= {
+        "output_dir": str(settings.arguments.output / checkpoints.FOLDER),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": accumulation,
+        "activation_checkpointing": config.gradient_checkpointing,  # its name from transformers 5.2x on
+        "activation_checkpointing_kwargs": {"use_reentrant": False},
+        "eval_strategy": config.eval_strategy if evaluated else "no",
+        "fp16": gpu and not torch.cuda.is_bf16_supported(including_emulation=False),
+        "use_cpu": not gpu,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+        "logging_nan_inf_filter": False,
+        "include_num_input_tokens_seen": "no",
+        "disable_tqdm": True,
+    }
+    return TrainingArguments(**given)
