@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -24,7 +24,7 @@ from kaito_components.presets.resolving import resolve
 from kaito_components.spec.args import WorkspaceSpecArgs
 from kaito_components.spec.model import Bundle, InferenceSet
 from kaito_components.stack_cost import money, origin
-from kaito_components.workload import make_objects
+from kaito_components.workload import make_beside, make_objects
 
 if TYPE_CHECKING:
     from kaito_components.readiness import WorkspaceReady
@@ -188,7 +188,7 @@ def planned_from_args(name: str, args: Mapping[str, Any], replicas: int | None =
     Raises:
         pulumi.RunError: with every problem.
     """
-    from kaito_components.spec.reader import workspace_from_args
+    from kaito_components.spec.reader import bundle_from_args
 
     reader = Reader(f"Workspace({name!r})")
     for key in sorted(set(args) - SPEC_KEYS - OWN_KEYS):
@@ -198,14 +198,17 @@ def planned_from_args(name: str, args: Mapping[str, Any], replicas: int | None =
     nodes, wait = reader.nodes(args.get("nodes", {}), "nodes"), reader.wait(args.get("wait", {}), "wait")
     strict = reader.switch(args.get("strict", False), "strict")
     try:
-        spec = workspace_from_args(name, {key: value for key, value in args.items() if key in SPEC_KEYS})
+        bundle = bundle_from_args(name, {key: value for key, value in args.items() if key in SPEC_KEYS})
         if not reader.problems:
+            (spec,) = bundle.workspaces
             specs = (spec,) if replicas is None else InferenceSet(spec.name, spec.namespace, replicas, spec).replicas()
             options = [(nodes, wait)] * len(specs)
-            plans = plan_bundle(Bundle(workspaces=specs), options, args.get("image_registry"), strict)
+            plans = plan_bundle(replace(bundle, workspaces=specs), options, args.get("image_registry"), strict)
             refuse_pools_elsewhere(plans, args["cluster"])
             cluster = cluster_of(args["cluster"])
-            return [Planned(one, cluster) for one in reviewed(plans, cluster, strict)]
+            whole = reviewed(plans, cluster, strict)
+            beside = make_beside(bundle.config_maps, cluster.provider)
+            return [Planned(one, cluster, beside) for one in whole]
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))

@@ -5,7 +5,7 @@ def main() -> None:
     """Entry point of the `kaito` script."""
     import typer
 
-    from kaito_components.cli import models, plan, status
+    from kaito_components.cli import convert, models, plan, status
 
     app = typer.Typer(
         no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -14,5 +14,6 @@ def main() -> None:
     app.callback()(lambda: None)
     app.command("plan")(plan.plan)
     app.add_typer(models.command(), name="models")
+    app.command("convert")(convert.convert)
     app.command("status")(status.status)
     app()

@@ -121,6 +121,8 @@ class WorkspaceSpecArgs(TypedDict):
     workspace_name: NotRequired[str]
     """The Workspace's name in the cluster; the resource's name if left out."""
     namespace: NotRequired[str]
+    config_maps: NotRequired[Mapping[str, Mapping[str, str]]]
+    """ConfigMaps that are made beside it, by name: text by key. `inference.config` or `tuning.config` names one."""
     labels: NotRequired[Mapping[str, str]]
     annotations: NotRequired[Mapping[str, str]]
     """KAITO's and ours, as in a file: kaito.sh/runtime, pulumi.kaito.sh/weights and the others of docs/workspace.md."""

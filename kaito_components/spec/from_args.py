@@ -9,6 +9,7 @@ from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.spec import model, schema
 from kaito_components.spec.bundling import bundle
 from kaito_components.spec.composing import below
+from kaito_components.spec.document import Document
 from kaito_components.spec.explaining import near
 from kaito_components.spec.plain_values import from_values
 
@@ -17,7 +18,12 @@ BODY_KEYS = ("resource", "inference", "tuning")
 
 
 def workspace_from_args(name: str, args: Mapping[str, Any]) -> model.Workspace:
-    """A Workspace from Python args.
+    """The Workspace of `bundle_from_args`."""
+    return bundle_from_args(name, args).workspaces[0]
+
+
+def bundle_from_args(name: str, args: Mapping[str, Any]) -> model.Bundle:
+    """A Workspace from Python args, and the ConfigMaps beside it.
 
     Args:
         name: the Workspace's name unless `args["workspace_name"]` gives one.
@@ -27,16 +33,18 @@ def workspace_from_args(name: str, args: Mapping[str, Any]) -> model.Workspace:
         InvalidWorkspace: with every problem; each names its field as `args.resource.instance_type`.
     """
     spelled = _Spelling(f"Workspace({name!r})")
-    document = spelled.document(name, args)
+    document = spelled.document(name, {key: value for key, value in args.items() if key != "config_maps"})
+    beside = spelled.config_maps(args.get("config_maps") or {}, document.values["metadata"].get("namespace"))
     findings: tuple[Finding, ...] = tuple(spelled.problems)
     try:
-        (one,) = bundle([document], []).workspaces
+        made = bundle([document, *beside], [])
     except InvalidWorkspace as refused:
         told = [finding for finding in map(spelled.in_python, refused.findings) if not _known(finding, findings)]
         raise InvalidWorkspace(sorted([*findings, *told], key=lambda f: (f.field, f.code))) from None
     if findings:
         raise InvalidWorkspace(findings)
-    return replace(one, findings=tuple(map(spelled.in_python, one.findings)))
+    (one,) = made.workspaces
+    return replace(made, workspaces=(replace(one, findings=tuple(map(spelled.in_python, one.findings))),))
 
 
 def _known(finding: Finding, findings: tuple[Finding, ...]) -> bool:
@@ -73,8 +81,24 @@ class _Spelling:
                 self._unknown(path, key, [*BODY_KEYS, *HEAD_KEYS])
         return replace(document, values={**values, "metadata": head})
 
+    def config_maps(self, given: Any, namespace: Any) -> list[Document]:
+        """ConfigMaps as their files would have them."""
+        if not isinstance(given, Mapping):
+            self.problems.append(Finding("error", "wrong-type", "args.config_maps", "is no mapping", self._file))
+            return []
+        found: list[Document] = []
+        for name, data in given.items():
+            head = {"name": name, **({"namespace": namespace} if namespace else {})}
+            values = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head, "data": data}
+            document, problems = from_values(values, f"{self._file}: config_maps[{name!r}]")
+            self.problems += problems
+            found.append(document)
+        return found
+
     def in_python(self, finding: Finding) -> Finding:
-        """The finding about a file's field as one about an arg."""
+        """The finding about a file's field as one about an arg; one about a ConfigMap stays as it is."""
+        if finding.file != self._file:
+            return finding
         path, rest = finding.field, ""
         while path not in self._python:
             cut = max(path.rfind("."), path.rfind("["), 0)

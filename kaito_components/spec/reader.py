@@ -13,10 +13,10 @@ from kaito_components.spec import document as documents
 from kaito_components.spec import model
 from kaito_components.spec.bundling import bundle
 from kaito_components.spec.document import Document
-from kaito_components.spec.from_args import workspace_from_args
+from kaito_components.spec.from_args import bundle_from_args, workspace_from_args
 from kaito_components.spec.plain_values import from_values
 
-__all__ = ["Inline", "read_documents", "read_files", "workspace_from_args"]
+__all__ = ["Inline", "bundle_from_args", "read_documents", "read_files", "workspace_from_args"]
 
 
 @dataclass(frozen=True)
