@@ -32,10 +32,13 @@ PERFORMANCE_ANNOTATION = "kaito.sh/performance-mode"
 STACK_ANNOTATION = "pulumi.kaito.sh/stack"  # on our objects: which stack they belong to
 WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
 DTYPE_ANNOTATION = "pulumi.kaito.sh/dtype"
+API_KEY_ANNOTATION = "pulumi.kaito.sh/api-key-secret"
 ACCEPT_ANNOTATION = "pulumi.kaito.sh/accept"
 
 MIG_RESOURCE = "nvidia.com/mig-{profile}"  # what the device plugin offers with the strategy "mixed"
 MAX_STATEFUL_NAME = 52  # its pods' label controller-revision-hash adds "-" and ten characters, and holds 63
+
+API_KEY = "API_KEY"  # the key of the Secret whose value clients must send
 
 SERVER_PORT = 5000  # in the container
 HTTP_PORT = 80  # of the Service

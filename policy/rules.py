@@ -29,6 +29,7 @@ from kaito_components.prices import price_of, region_name
 Config = Mapping[str, Any]
 Violations = Iterator[tuple[str, str]]
 KEY_OPTIONS, KEY_VARIABLES = ("--api-key", "--api-key-file"), ("VLLM_API_KEY", "API_KEY_FILE")
+KEY_ANNOTATION = "pulumi.kaito.sh/api-key-secret"
 INTERNAL = "service.beta.kubernetes.io/azure-load-balancer-internal"
 
 
@@ -90,7 +91,7 @@ def endpoints(resources: Sequence[Resource], config: Config) -> Violations:
         for workload in selected(service, resources):
             if not any(_asks_for_key(container) for container in containers(workload)):
                 text = f"{service.title} has a public address, and {workload.title} asks for no API key"
-                yield service.urn, f"{text}; remove kaito.sh/enablelb, or serve with {KEY_OPTIONS[1]}"
+                yield service.urn, f"{text}; remove kaito.sh/enablelb, or name a Secret in {KEY_ANNOTATION}"
 
 
 def pinned_revisions(resources: Sequence[Resource], config: Config) -> Violations:

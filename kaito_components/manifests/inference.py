@@ -8,7 +8,7 @@ from kaito_components.manifests import cuda_toolkit, pods
 from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import Plan
 from kaito_components.plan.deadlines import NODE_SECONDS
-from kaito_components.plan.runtime import adapter_path
+from kaito_components.plan.runtime import API_KEY_PATH, adapter_path
 
 PROBE_SECONDS = 10
 GRACE_SECONDS = 120  # for requests that are being answered when the pod must go
@@ -58,6 +58,7 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
     pull_secrets = list(spec.preset.image_pull_secrets)
     for adapter in spec.adapters:
         pull_secrets += [name for name in adapter.source.image_pull_secrets if name not in pull_secrets]
+    key_volumes, key_mounts = _api_key(plan)
     weights_logins = pods.login_volumes(spec.preset.image_pull_secrets) if plan.weights.kind == "image" else []
     logins = {volume["name"]: volume for volume in [*weights_logins, *adapter_volumes]}
     container: dict[str, Any] = {
@@ -67,13 +68,13 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         "ports": [{"name": "http", "containerPort": names.SERVER_PORT}],
         "env": _environment(plan),
         "resources": pods.resources(plan),
-        "volumeMounts": [*mounts, weights_mount, *config_mounts, *adapter_mounts],
+        "volumeMounts": [*mounts, weights_mount, *config_mounts, *adapter_mounts, *key_mounts],
         "securityContext": pods.container_security(),
         **_probes(plan),
     }
     pod: dict[str, Any] = {
         "containers": [container],
-        "volumes": [*volumes, weights_volume, *config_volumes, *logins.values()],
+        "volumes": [*volumes, weights_volume, *config_volumes, *logins.values(), *key_volumes],
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         **pods.placement(plan),
     }
@@ -109,6 +110,16 @@ def _adapters(plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]], l
     return volumes, mounts, pullers
 
 
+def _api_key(plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(volumes, mounts) of the key that clients must send; vLLM takes it from its environment."""
+    secret = plan.spec.annotations.get(names.API_KEY_ANNOTATION)
+    if secret is None or plan.runtime == "vllm":
+        return [], []
+    items = [{"key": names.API_KEY, "path": names.API_KEY}]
+    volume = {"name": "api-key", "secret": {"secretName": secret, "items": items}}
+    return [volume], [{"name": "api-key", "mountPath": API_KEY_PATH, "readOnly": True}]
+
+
 def _environment(plan: Plan) -> list[dict[str, Any]]:
     assert plan.spec.inference and plan.spec.inference.preset
     environment = pods.model_env(plan, plan.spec.inference.preset.model_access_secret)
@@ -116,6 +127,9 @@ def _environment(plan: Plan) -> list[dict[str, Any]]:
         environment.append({"name": "VLLM_USE_FLASHINFER_SAMPLER", "value": "0"})
         deep_gemm = plan.preset is not None and plan.preset.deep_gemm
         environment.append({"name": "VLLM_USE_DEEP_GEMM", "value": str(int(deep_gemm))})
+        if secret := plan.spec.annotations.get(names.API_KEY_ANNOTATION):
+            reference = {"name": secret, "key": names.API_KEY}
+            environment.append({"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": reference}})
     if cuda_toolkit.needed(plan):
         environment.append({"name": "CUDA_HOME", "value": cuda_toolkit.HOME})
     if plan.node_count > 1:

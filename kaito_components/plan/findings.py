@@ -184,9 +184,11 @@ def _about_exposure(plan: Plan, registry: str | None) -> Iterator[Finding]:
     if plan.preset is not None and plan.runtime != "vllm" and not registry:
         text = f"{plan.image} is in no public registry; build it, push it to yours, and set kaito:imageRegistry"
         yield finding(plan.spec, "warning", "image-registry-unset", "kaito:imageRegistry", text)
-    if plan.spec.annotations.get(names.LOAD_BALANCER_ANNOTATION, "").lower() == "true":
+    has_key = names.API_KEY_ANNOTATION in plan.spec.annotations and plan.preset is not None
+    if plan.spec.annotations.get(names.LOAD_BALANCER_ANNOTATION, "").lower() == "true" and not has_key:
         field = f"metadata.annotations.{names.LOAD_BALANCER_ANNOTATION}"
-        text = "gives the Service a public address; whoever reaches it can use the model"
+        text = "gives the Service a public address, and whoever reaches it can use the model; name a Secret with a key "
+        text += f"in {names.API_KEY_ANNOTATION}" if plan.preset else "let your server ask for a key, and accept this"
         yield finding(plan.spec, "warning", "public-endpoint", field, text)
 
 
@@ -199,6 +201,7 @@ def _without_effect(plan: Plan) -> Iterator[Finding]:
         names.DTYPE_ANNOTATION: None
         if served
         else "only inference presets have it; training_config.yaml has torch_dtype",
+        names.API_KEY_ANNOTATION: None if served else "only presets that serve ask for it",
         names.WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",
         names.LOCAL_WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",
         names.IMAGE_FAMILY_ANNOTATION: None if plan.pool else "the nodes exist already",

@@ -19,6 +19,7 @@ DATA_PATH = "/mnt/data"
 RESULTS_PATH = "/mnt/results"
 WEIGHTS_PATH = "/workspace/weights"
 CONFIG_PATH = "/mnt/config"
+API_KEY_PATH = "/mnt/api-key"
 TEMPLATES_PATH = "/workspace/chat_templates"  # in KAITO's base image
 
 
@@ -117,6 +118,8 @@ def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtyp
     for adapter in spec.inference.adapters:
         strength = f":{adapter.strength:g}" if adapter.strength is not None else ""
         command += ["--adapter", f"{adapter.source.name}={adapter_path(adapter)}{strength}"]
+    if names.API_KEY_ANNOTATION in spec.annotations:
+        command += ["--api-key-file", f"{API_KEY_PATH}/{names.API_KEY}"]
     return command
 
 

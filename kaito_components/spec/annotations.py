@@ -54,6 +54,9 @@ KNOWN = {
         "what the model computes in; without it what its preset and the GPU have (ours)",
         ("bfloat16", "float16", "float32"),
     ),
+    names.API_KEY_ANNOTATION: Annotation(
+        f"a Secret with the key `{names.API_KEY}`: who asks the model must send its value as a bearer token (ours)",
+    ),
     names.ACCEPT_ANNOTATION: Annotation(
         "`CODE: REASON`, one a line: the warnings of this Workspace that may stand ([findings.md](findings.md)) (ours)",
     ),
@@ -121,8 +124,14 @@ def _of_known(document: Document, key: str, value: str) -> Iterator[Finding]:
     elif key == names.ACCEPT_ANNOTATION:
         for text in accepting.problems(value):
             yield document.error("acceptance", field, text)
-    elif key == names.WEIGHTS_ANNOTATION and (problem := _weights_problem(value)):
+    elif problem := _problem_of(key, value):
         yield document.error(problem[0], field, problem[1])
+
+
+def _problem_of(key: str, value: str) -> tuple[str, str] | None:
+    if key == names.API_KEY_ANNOTATION:
+        return name_problem(value, "Secret")
+    return _weights_problem(value) if key == names.WEIGHTS_ANNOTATION else None
 
 
 def _weights_problem(value: str) -> tuple[str, str] | None:

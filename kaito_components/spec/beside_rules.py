@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from kaito_components import names
 from kaito_components.errors import Finding
 from kaito_components.spec import model, schema
 from kaito_components.spec.composing import below, printable
@@ -133,6 +134,8 @@ def _of_config(document: Document, one: model.Workspace, bundle: model.Bundle) -
 def _secrets(one: model.Workspace) -> Iterator[tuple[str, str, str]]:
     """(field, Secret's name, the key that is read) of every Secret that a Workspace names."""
     part, kind = (one.tuning, "tuning") if one.tuning else (one.inference, "inference")
+    if key_secret := one.annotations.get(names.API_KEY_ANNOTATION):
+        yield f"metadata.annotations.{names.API_KEY_ANNOTATION}", key_secret, names.API_KEY
     if part and part.preset:
         options = f"{kind}.preset.presetOptions"
         if part.preset.model_access_secret:

@@ -160,6 +160,12 @@ ROWS: dict[Row, tuple[Make, Change]] = {
     (SERVES, "annotation `pulumi.kaito.sh/weights`"): (
         serving, annotation("pulumi.kaito.sh/weights", "hostPath:/models/phi"),
     ),
+    (SERVES, "annotation `pulumi.kaito.sh/api-key-secret`"): (
+        serving, annotation("pulumi.kaito.sh/api-key-secret", "key"),
+    ),
+    (SERVES, "annotation `pulumi.kaito.sh/accept`"): (
+        serving, annotation("pulumi.kaito.sh/accept", "vm-size-retired: known"),
+    ),
     (SERVES, "`metadata.labels`"): (serving, part("metadata", "labels", team="a")),
     (SERVES, "`metadata.name`"): (lambda name: Entry([inference(name)]), rename),
     (SERVES, "the Workspace taken out"): (serving, lambda entry: entry.objects.clear()),

@@ -305,3 +305,14 @@ def test_nodes_that_exist_have_no_pool() -> None:
 def test_on_nodes_without_gpus_none_are_asked_for() -> None:
     made = planned(inference(None, "smollm2-135m-instruct"), nodes=replace(EXISTING, gpus_per_node=0))
     assert "limits" not in container(made)["resources"]
+
+
+def test_clients_send_the_key_of_a_secret_which_stands_in_no_argument() -> None:
+    annotations = {"pulumi.kaito.sh/api-key-secret": "key"}
+    vllm = container(planned(inference(annotations=annotations)))
+    reference = {"secretKeyRef": {"name": "key", "key": "API_KEY"}}
+    assert {"name": "VLLM_API_KEY", "valueFrom": reference} in vllm["env"]
+    on_cpu = container(planned(inference(CPU, "smollm2-135m-instruct", annotations=annotations)))
+    file = on_cpu["command"][on_cpu["command"].index("--api-key-file") + 1]
+    mounts = {one["mountPath"]: one["name"] for one in on_cpu["volumeMounts"]}
+    assert mounts[file.rpartition("/")[0]] == "api-key" and file.endswith("/API_KEY")

@@ -27,6 +27,7 @@ from tests.unit.workspaces import (
 
 PHI_3 = "phi-3-mini-128k-instruct"
 VLLM, TRANSFORMERS = {"kaito.sh/runtime": "vllm"}, {"kaito.sh/runtime": "transformers"}
+KEY = {"pulumi.kaito.sh/api-key-secret": "key"}
 OWN_IMAGE = {"image": "r.example.com/weights:1"}
 ADAPTER = Adapter(DataSource(name="a", image="r.example.com/a:1"), 0.5)
 NAMESAKE = Adapter(DataSource(name="phi-4-mini-instruct", image="r.example.com/a:1"))
@@ -87,6 +88,8 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("info", "nodes-unchecked", inference(None), {"nodes": EXISTING}),
     ("warning", "image-registry-unset", inference(T4), {"image_registry": None}),
     ("warning", "public-endpoint", inference(annotations={"kaito.sh/enablelb": "True"}), {}),
+    ("warning", "public-endpoint", template(annotations={"kaito.sh/enablelb": "True", **KEY}), {}),
+    ("warning", "without-effect", tuning(annotations=KEY), {}),
     ("warning", "without-effect", inference(T4, config="c"), {"bundle": config("vllm: {}")}),
     ("warning", "without-effect", inference(T4, annotations={"kaito.sh/performance-mode": "throughput"}), {}),
     ("warning", "without-effect", template(annotations=VLLM), {}),
@@ -109,7 +112,10 @@ def test_it_is_found(severity: str, code: str, spec: Workspace, options: dict[st
     assert code in codes(planned(spec, **options), severity)
 
 
-@pytest.mark.parametrize("spec", [inference(), inference(CPU, "smollm2-135m-instruct"), template()])
+PUBLIC_WITH_KEY = inference(annotations={"kaito.sh/enablelb": "True", **KEY})
+
+
+@pytest.mark.parametrize("spec", [inference(), PUBLIC_WITH_KEY, inference(CPU, "smollm2-135m-instruct"), template()])
 def test_an_ordinary_workspace_has_nothing_to_say(spec: Workspace) -> None:
     assert planned(spec).findings == ()
 

@@ -143,6 +143,7 @@ ASKED: list[tuple[dict[str, Any], str, Any, str]] = [
     (TUNING, "tuning/input", {"image": "r/a:1", "imagePullSecrets": ["push"]}, ".dockerconfigjson"),
     (TUNING, "tuning/preset/presetOptions", {"modelAccessSecret": "push"}, "HF_TOKEN"),
     (INFERENCE, "inference/preset/presetOptions", {"modelAccessSecret": "push"}, "HF_TOKEN"),
+    (INFERENCE, "metadata/annotations", {"pulumi.kaito.sh/api-key-secret": "push"}, "API_KEY"),
     (INFERENCE, "inference/preset/presetOptions", {"imagePullSecrets": ["push"]}, ".dockerconfigjson"),
     (INFERENCE, "inference/adapters", [{"source": {"name": "a", "image": "r/a", "imagePullSecrets": ["push"]}}],
      ".dockerconfigjson"),
@@ -153,7 +154,7 @@ ASKED: list[tuple[dict[str, Any], str, Any, str]] = [
 def test_a_secret_beside_must_have_the_key_that_is_read(base: dict[str, Any], path: str, value: Any, key: str) -> None:
     document = changed(base, path, value)
     assert f"Secret push has no key {key}" in repr(problems(document, secret(stringData={"other": "x"})))
-    both = {".dockerconfigjson": LOGIN, "HF_TOKEN": "t"}
+    both = {".dockerconfigjson": LOGIN, "HF_TOKEN": "t", "API_KEY": "t"}
     assert accepted(document, secret(stringData=both))
 
 

@@ -50,6 +50,7 @@ RULES: list[tuple[dict[str, Any], str, Any, str, str]] = [
     (INFERENCE, "inference/adapters", [{**ADAPTER, "strength": "1.5"}], "adapter-strength", "from 0 to 1"),
     (INFERENCE, "inference/adapters", [{**ADAPTER, "strength": "nan"}], "adapter-strength", "from 0 to 1"),
     (INFERENCE, "inference/adapters", [{**ADAPTER, "strength": 0.5}], "wrong-type", "put it in quotes"),
+    (INFERENCE, "metadata/annotations", {"pulumi.kaito.sh/api-key-secret": "A_B"}, "invalid-name", "Secret"),
     (TEMPLATE, "inference/config", "c", "not-with-template", "belongs to a preset"),
     (TEMPLATE, "inference/adapters", [ADAPTER], "not-with-template", "belongs to a preset"),
     (TEMPLATE, "inference/template", {"spec": {}}, "missing-field", "container"),
