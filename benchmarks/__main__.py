@@ -1,15 +1,16 @@
-"""`python -m benchmarks [imports] [plan] [preview] [up]`: the measurements, all by default, as tables."""
+"""`python -m benchmarks [imports] [plan] [preview] [up] [tuning]`: the measurements, all by default, as tables."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import imports, plan, preview, up
+from benchmarks import imports, plan, preview, tuning, up
 
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     "imports": imports.main,
     "plan": plan.main,
     "preview": preview.main,
     "up": up.main,
+    "tuning": tuning.main,
 }
 
 chosen = sys.argv[1:] or list(MEASUREMENTS)

@@ -68,5 +68,5 @@ def parser() -> argparse.ArgumentParser:
     add("--early-stopping-patience", type=int, help="evaluations without improvement that end training")
     add("--merge", action="store_true", help="also write the full weights with the adapter merged in")
     add("--only-check", action="store_true", help="check settings and data, write the data report, load no model")
-    add("--port", type=int, help="serve /health and /metrics here (default: off; the container sets 5000)")
+    add("--port", type=int, help="serve /health and /metrics here (default: $TUNING_PORT, 5000 in the container)")
     return result

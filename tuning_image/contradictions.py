@@ -1,5 +1,6 @@
 """Settings that are each right and together wrong. Called by settings."""
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 
 from tuning_image.arguments import Arguments
@@ -39,6 +40,13 @@ def _training(config: Config, arguments: Arguments, origins: Mapping[str, str]) 
         yield f"TrainingArguments.eval_strategy: {training.eval_strategy} needs DatasetConfig.train_test_split below 1"
     if training.packing and training.loss_type != "nll":
         yield f"TrainingArguments.packing: not with loss_type {training.loss_type}: pairs are not packed"
+    if training.neftune_noise_alpha and (training.packing or training.per_device_train_batch_size > 1):
+        yield (
+            "TrainingArguments.neftune_noise_alpha: the noise would be weaker than asked with several rows end to end; "
+            "set packing: false and per_device_train_batch_size: 1, and gradient_accumulation_steps instead"
+        )
+    if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
+        yield f"TrainingArguments.report_to: the package {training.report_to} is not installed in this image"
     if training.max_steps == 0 or training.max_steps < -1:
         yield f"TrainingArguments.max_steps: {training.max_steps} must be a positive number, or -1 for whole epochs"
 

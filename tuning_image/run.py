@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuning_image import lock, tokenizing
+from tuning_image import lock, monitor, tokenizing
 from tuning_image.data import loading, report
 from tuning_image.data.tokens import Masking, Tokens, tokenize
 from tuning_image.errors import UserError
@@ -34,7 +34,11 @@ def run(settings: Settings) -> None:
     output, image = settings.arguments.output, settings.arguments.push_image
     if image:
         push.check(image)
-    with lock.held(output):
+    with lock.held(output), monitor.serving(_port(settings)):
+        if settings.config.DataCollator.mlm:
+            print(
+                "DataCollator.mlm: without effect, as in KAITO: a causal model has no mask token to learn", flush=True
+            )
         prepared = _prepare(settings)
         if settings.arguments.only_check:
             return
@@ -44,6 +48,16 @@ def run(settings: Settings) -> None:
         print(f"adapter: {output / result.FOLDER}", flush=True)
         if image:
             _push(settings, image)
+
+
+def _port(settings: Settings) -> int | None:
+    """--port, else the container's TUNING_PORT, else none."""
+    text = os.environ.get("TUNING_PORT", "")
+    if settings.arguments.port is not None or not text:
+        return settings.arguments.port
+    if not text.isdigit():
+        raise UserError(f"TUNING_PORT: {text!r} must be a port number")
+    return int(text)
 
 
 def _push(settings: Settings, image: str) -> None:

@@ -20,7 +20,10 @@ def load(settings: Settings) -> Any:
     _check_folder(Path(arguments.model))
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            arguments.model, revision=arguments.revision, trust_remote_code=config.trust_remote_code
+            arguments.model,
+            revision=arguments.revision,
+            trust_remote_code=config.trust_remote_code,
+            local_files_only=config.local_files_only,
         )
     except (ConnectionError, TimeoutError) as error:
         raise TryAgainError(f"--model {arguments.model}: {error}") from None

@@ -16,7 +16,6 @@ from tuning_image.errors import TryAgainError, UserError
 ATTEMPTS = 5
 PAUSE_SECONDS = 1.0  # before the second attempt; doubled each time
 TIMEOUT_SECONDS = 60.0
-CHUNK_BYTES = 1 << 20
 CLIENT_FAULTS = {400, 401, 403, 404, 410}
 
 
@@ -93,7 +92,7 @@ def _continue(client: httpx.Client, url: str, part: Path) -> None:
             raise _IncompleteError(f"the server answers {answer.status_code} {answer.reason_phrase}")
         resumed = answer.status_code == 206
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_raw(CHUNK_BYTES):
+            for chunk in answer.iter_raw():
                 file.write(chunk)
     expected = answer.headers.get("content-length")
     got = part.stat().st_size - (have if resumed else 0)

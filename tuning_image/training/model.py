@@ -23,7 +23,8 @@ class Precision:
 
 def choose_precision(config: Config) -> Precision:
     """bfloat16 where the GPU has it, float16 on older ones, float32 without a GPU unless bfloat16 is asked for."""
-    asked = config.ModelConfig.torch_dtype
+    training = config.TrainingArguments
+    asked = "bfloat16" if training.bf16 else "float16" if training.fp16 else config.ModelConfig.torch_dtype
     if not torch.cuda.is_available():
         if asked == "bfloat16":
             return Precision(torch.bfloat16, "ModelConfig.torch_dtype")
@@ -65,6 +66,7 @@ def base_model(settings: Settings, precision: Precision) -> Any:
             arguments.model,
             revision=arguments.revision,
             dtype=precision.dtype,
+            local_files_only=config.ModelConfig.local_files_only,
             trust_remote_code=config.ModelConfig.trust_remote_code,
             attn_implementation=segments.NAME,
             quantization_config=_quantization(config, precision),
@@ -100,8 +102,13 @@ def _quantization(config: Config, precision: Precision) -> Any:
             load_in_4bit=True,
             bnb_4bit_quant_type=chosen.bnb_4bit_quant_type,
             bnb_4bit_use_double_quant=chosen.bnb_4bit_use_double_quant,
-            bnb_4bit_compute_dtype=precision.dtype,
+            bnb_4bit_compute_dtype=_compute_dtype(chosen.bnb_4bit_compute_dtype, precision),
         )
     if chosen.load_in_8bit:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=chosen.llm_int8_threshold)
     return None
+
+
+def _compute_dtype(asked: str, precision: Precision) -> torch.dtype:
+    """What is asked for, but never bfloat16 on a GPU without it."""
+    return precision.dtype if precision.dtype == torch.float16 else DTYPES.get(asked, precision.dtype)

@@ -118,4 +118,10 @@ def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: in
         "include_num_input_tokens_seen": "no",
         "disable_tqdm": True,
     }
-    return TrainingArguments(**given)
+    made = TrainingArguments(**given)
+    if (
+        made.n_gpu > 1
+    ):  # transformers would split each batch over the GPUs of one process, which our batches do not allow
+        print(f"devices: one of {made.n_gpu} GPUs is used; choose an instanceType with one GPU", flush=True)
+        made._n_gpu = 1
+    return made

@@ -1,0 +1,38 @@
+"""Tuning against TRL as a user would run it: real tokens per second and peak memory, one process each, in one run.
+
+Called by `python -m benchmarks tuning`, which needs .venv-images (`make setup-images`).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("trl-padded-lora", "trl-packed-lora", "trl-packed-qlora", "ours-padded-lora", "ours-packed-lora",
+         "ours-packed-qlora")  # fmt: skip
+BASELINES = {"padded": "trl-padded-lora", "packed": "trl-packed-lora"}
+
+
+def main() -> None:
+    """Prints the table."""
+    python = Path(os.environ.get("IMAGES_PYTHON") or ROOT / ".venv-images" / "bin" / "python")
+    if not python.exists():
+        sys.exit("benchmarks: tuning needs .venv-images; run make setup-images first")
+    found = {name: _measure(python, name) for name in NAMES}
+    speeds = {name: one["tokens"] / one["seconds"] for name, one in found.items()}
+    print(f"{'tuning':20} {'tokens/s':>9} {'of TRL padded':>14} {'of TRL packed':>14} {'peak GB':>8}")
+    for name, one in found.items():
+        ratios = [speeds[name] / speeds[baseline] for baseline in BASELINES.values()]
+        print(f"{name:20} {speeds[name]:9.0f} {ratios[0]:14.2f} {ratios[1]:14.2f} {one['peak_bytes'] / 1e9:8.1f}")
+
+
+def _measure(python: Path, name: str) -> dict[str, Any]:
+    command = [str(python), "-W", "ignore", "-m", "benchmarks.tuning_run", name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"benchmarks: {name} failed:\n{done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result

@@ -1,0 +1,121 @@
+"""One measurement of benchmarks.tuning, in a process: `.venv-images/bin/python -m benchmarks.tuning_run NAME`.
+
+Prints one JSON line: real tokens (padding not counted), seconds of training alone, peak memory of the process.
+"""
+
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import small_model
+
+ROWS = 32
+LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+WORDS = ("the", "a", "river", "stone", "light", "under", "carries", "slowly", "market", "song", "table", "north")
+
+
+def chats(folder: Path) -> Path:
+    """Chats of about 55 to 300 tokens, the same in every process."""
+    source, path = random.Random(0), folder / "chats.jsonl"
+    rows = []
+    for _ in range(ROWS):
+        question, answer = (" ".join(source.choices(WORDS, k=source.randint(8, 130))) for _ in range(2))
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        rows.append(json.dumps({"messages": turns}))
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def trl(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
+    """SFTTrainer as its documentation shows it, bfloat16; it cannot mask this chat template, so all is learned."""
+    import torch
+    from datasets import load_dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from trl import SFTConfig, SFTTrainer
+
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        small_model.folder(), dtype=torch.bfloat16, quantization_config=quantization if quantized else None
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(folder / "out"),
+            per_device_train_batch_size=1 if packing else 8,
+            packing=packing,
+            max_length=1024,
+            num_train_epochs=1,
+            gradient_checkpointing=False,
+            bf16=True,
+            use_cpu=True,
+            save_strategy="no",
+            report_to="none",
+        ),
+        train_dataset=load_dataset("json", data_files=str(chats(folder)), split="train"),
+        peft_config=LoraConfig(r=16, lora_alpha=16, target_modules=LINEAR, task_type="CAUSAL_LM"),
+    )
+    return trainer.train
+
+
+def ours(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
+    """This project's image with the same settings."""
+    import torch
+
+    from tuning_image import arguments, run, settings
+    from tuning_image.training import model, train
+
+    flags = [f"TrainingArguments.packing={str(packing).lower()}", "TrainingArguments.num_train_epochs=1"]
+    flags += [
+        "TrainingArguments.assistant_only_loss=false",
+        "LoraConfig.r=16",
+        "LoraConfig.lora_alpha=16",
+        f"LoraConfig.target_modules=[{','.join(LINEAR)}]",
+    ]
+    flags += [
+        "ModelConfig.torch_dtype=bfloat16",
+        f"TrainingArguments.per_device_train_batch_size={1 if packing else 8}",
+    ]
+    argv = ["--model", str(small_model.folder()), "--data", str(chats(folder)), "--output", str(folder / "out")]
+    argv += ["--method", "qlora" if quantized else "lora"]
+    for flag in flags:
+        argv += ["--set", flag]
+    (folder / "out").mkdir()
+    chosen = settings.read(arguments.parse(argv), {})
+    prepared = run._prepare(chosen)
+    adapted = model.load(chosen, model.Precision(torch.bfloat16, "as TRL"))
+    return lambda: train.train(chosen, adapted, prepared.train, [])
+
+
+def real_tokens(folder: Path) -> int:
+    """Tokens of all chats by their template."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(small_model.folder())
+    rows = [json.loads(line)["messages"] for line in chats(folder).read_text().splitlines()]
+    return sum(len(tokenizer(tokenizer.apply_chat_template(row, tokenize=False))["input_ids"]) for row in rows)
+
+
+def main(name: str) -> None:
+    """`trl|ours-padded|packed-lora|qlora`."""
+    who, shape, method = name.split("-")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        work = {"trl": trl, "ours": ours}[who](folder, shape == "packed", method == "qlora")
+        start = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"tokens": real_tokens(folder), "seconds": seconds, "peak_bytes": peak}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,134 @@
+"""What breaks around a run is named, and nothing that was done is lost."""
+
+import http.server
+import os
+import shutil
+import socketserver
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from conftest import chat, jsonl, read
+
+from tuning_image import lock, monitor, tokenizing
+from tuning_image.data import download
+from tuning_image.errors import TryAgainError, UserError
+from tuning_image.training import checkpoints
+
+CONTENT = os.urandom(300_000)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT; `cuts` says after how many bytes each next answer breaks off."""
+
+    cuts: ClassVar[list[int]] = []
+    ranges: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("range")
+        self.ranges.append(asked)
+        start = int(asked.split("=")[1].rstrip("-")) if asked else 0
+        self.send_response(404 if self.path.startswith("/gone") else 206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        part = CONTENT[start:]
+        self.wfile.write(part[: self.cuts.pop(0)] if self.cuts else part)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(download, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(Handler, "ranges", [])
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_that_is_cut_goes_on_where_it_was(address: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Handler, "cuts", [100_000, 50_000])
+    assert download.fetch(f"{address}/a.jsonl", tmp_path, None, True).read_bytes() == CONTENT
+    assert Handler.ranges[1:] == ["bytes=100000-", "bytes=150000-"]
+
+
+def test_a_download_that_never_ends_well_asks_for_another_try(address: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Handler, "cuts", [0] * 50)
+    with pytest.raises(TryAgainError, match="5 times"):
+        download.fetch(f"{address}/a.jsonl", tmp_path, None, True)
+
+
+def test_a_wrong_checksum_and_a_wrong_address_are_user_errors(address: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected 00"):
+        download.fetch(f"{address}/a.jsonl?sig=secret", tmp_path, "00", True)
+    with pytest.raises(UserError, match="404") as refused:
+        download.fetch(f"{address}/gone?sig=secret", tmp_path, None, True)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "localhost", "10.0.0.1"])
+def test_private_addresses_are_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(UserError, match="private address"):
+        download.fetch(f"http://{host}:9/a.jsonl", tmp_path, None, False)
+
+
+def test_a_second_process_on_the_same_output_is_refused(tmp_path: Path) -> None:
+    with (
+        lock.held(tmp_path),
+        pytest.raises(UserError, match=f"process {os.getpid()} is writing here"),
+        lock.held(tmp_path),
+    ):
+        raise AssertionError("both hold it")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_model_folder_that_lacks_a_file_is_named(tmp_path: Path, tiny_folder: Path, name: str) -> None:
+    copy = shutil.copytree(tiny_folder, tmp_path / "model")
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is missing"):
+        tokenizing.load(read(tmp_path / "out", "d", model=copy))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_is_missing(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=True)
+    try:
+        save = lambda size: lambda folder: (folder / "weights").write_bytes(b"0" * size) and None  # noqa: E731
+        checkpoints.write(tmp_path, 1, 1000, 2, save(500_000))
+        with pytest.raises(TryAgainError, match="the last good checkpoint is kept"):
+            checkpoints.write(tmp_path, 2, 1000, 2, save(900_000))
+        with pytest.raises(TryAgainError, match=r"needs 0\.800 GB.*are missing; checkpoint-1 is kept"):
+            checkpoints.write(tmp_path, 2, 800_000_000, 2, save(1))
+        assert checkpoints.latest(tmp_path) == tmp_path / "checkpoints" / "checkpoint-1"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_torn_checkpoint_is_never_gone_on_from(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        checkpoints.write(tmp_path, step, 0, 2, lambda folder: (folder / "a").write_text("a") and None)
+    (tmp_path / "checkpoints" / ".writing").mkdir()
+    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoints" / "checkpoint-3"
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-2", "checkpoint-3"]
+
+
+def test_health_and_metrics_are_served_while_it_runs() -> None:
+    with monitor.serving(0, "127.0.0.1") as port:
+        for path, expected in (("health", b"ok"), ("metrics", b"python_info")):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+                assert expected in answer.read()
+
+
+def test_bad_data_ends_with_42_before_a_model_is_loaded(
+    tune: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, tiny_folder: Path
+) -> None:
+    data = jsonl(tmp_path / "d.jsonl", [chat(), {"messages": []}])
+    done = tune("--model", tiny_folder, "--data", data, "--output", tmp_path / "out")
+    assert done.returncode == 42 and "row 2: messages is empty" in done.stderr and "Traceback" not in done.stderr
