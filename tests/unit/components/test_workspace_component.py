@@ -238,3 +238,20 @@ def test_problems_of_all_files_stop_everything(mocked: Mocked, write: Callable[.
             workspaces_from_files([write(*bad)], AKS)
 
     assert mocked.run(program) == []
+
+
+RETIRED: Any = {**INFERENCE["resource"], "instance_type": "Standard_NC6s_v3"}
+
+
+def test_a_strict_workspace_refuses_a_warning_that_it_does_not_accept(mocked: Mocked) -> None:
+    given: Any = {"resource": RETIRED, "image_registry": "r", "strict": True}
+    with pytest.raises(pulumi.RunError, match="because of strict"):
+        mocked.run(lambda: inference(**given) and None)
+    accepting = {"pulumi.kaito.sh/accept": "vm-size-retired: the region still sells it"}
+    mocked.run(lambda: inference(**given, annotations=accepting) and None)
+    assert mocked.one("kaito:index:Workspace").name == "phi"
+
+
+def test_an_unknown_code_in_an_acceptance_names_the_arg(mocked: Mocked) -> None:
+    with pytest.raises(pulumi.RunError, match=r"args.annotations.pulumi.kaito.sh/accept: 'x' is no finding's code"):
+        mocked.run(lambda: inference(annotations={"pulumi.kaito.sh/accept": "x: z"}) and None)
