@@ -90,3 +90,15 @@ def _of_containers(document: Document, containers: Any, field: str) -> Iterator[
             seen.add(name)
         if not isinstance(image, str) or not image.strip():
             yield document.error("invalid-template", f"{here}.image", "must name the container's image")
+        yield from _of_lists(document, container, here)
+
+
+def _of_lists(document: Document, container: Mapping[str, Any], field: str) -> Iterator[Finding]:
+    """Server-side apply knows the entries of these lists by one key, and takes each once."""
+    for name, key in (("env", "name"), ("volumeMounts", "mountPath")):
+        entries = container.get(name)
+        values = (
+            [entry.get(key) for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+        )
+        for value in sorted({str(value) for value in values if values.count(value) > 1}):
+            yield document.error("invalid-template", f"{field}.{name}", f"{value!r} stands twice")

@@ -79,7 +79,7 @@ class Cluster:
         """
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {**self._headers, "accept": "application/json", "content-type": content_type}
-        sent = None if body is None else json.dumps(body).encode()
+        sent = None if body is None else json.dumps(body, ensure_ascii=False).encode()  # YAML knows no surrogates
         try:
             answer = self._pool.request(method, url, body=sent, headers=headers, timeout=SECONDS)
         except urllib3.exceptions.HTTPError as problem:

@@ -62,6 +62,7 @@ RULES: list[tuple[dict[str, Any], str, Any, str, str]] = [
     (TEMPLATE, CONTAINERS, [{"name": "A", "image": "i"}], "invalid-template", "lower-case"),
     (TEMPLATE, CONTAINERS, [{"name": "a"}], "invalid-template", "image"),
     (TEMPLATE, CONTAINERS, [{"name": "a", "image": "i"}] * 2, "invalid-template", "stands twice"),
+    (TEMPLATE, CONTAINERS, [{"name": "a", "image": "i", "env": [{"name": "E"}] * 2}], "invalid-template", "'E' stands"),
     (INFERENCE, "resource", None, "missing-field", "which nodes"),
     (INFERENCE, "resource/labelSelector", None, "missing-field", "which nodes"),
     (INFERENCE, "resource/labelSelector/matchLabels", {"a/b/c": "x"}, "invalid-label", "DNS name"),
