@@ -10,6 +10,7 @@ from typing import Any
 from tuning_image.settings import Settings
 
 FOLDER = "adapter"
+MERGED = "merged"
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers")
 
 
@@ -26,7 +27,7 @@ def write(
     (staging / "README.md").write_text(_card(settings, report, metrics))
     (staging / "metrics.json").write_text(json.dumps(dict(metrics), indent=2, sort_keys=True) + "\n")
     if settings.arguments.merge:
-        merge(model, tokenizer, output / "merged")
+        merge(settings, staging, tokenizer)
     for path in staging.iterdir():
         path.chmod(0o644)  # safetensors makes its file readable to the owner only; servers run as other users
     shutil.rmtree(target, ignore_errors=True)
@@ -34,11 +35,21 @@ def write(
     return target
 
 
-def merge(model: Any, tokenizer: Any, folder: Path) -> None:
-    """The full weights with the adapter in them; quantized weights are read back to 16 bit first by peft."""
-    merged = model.merge_and_unload(safe_merge=True)
-    merged.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def merge(settings: Settings, adapter: Path, tokenizer: Any) -> None:
+    """The full weights with the adapter in them, from the unquantized model: 4 bit would stay 4 bit."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    arguments, trusted = settings.arguments, settings.config.ModelConfig.trust_remote_code
+    staging, target = arguments.output / ".merged", arguments.output / MERGED
+    base = AutoModelForCausalLM.from_pretrained(
+        arguments.model, revision=arguments.revision, dtype="auto", trust_remote_code=trusted
+    )
+    shutil.rmtree(staging, ignore_errors=True)
+    PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True).save_pretrained(staging)
+    tokenizer.save_pretrained(staging)
+    shutil.rmtree(target, ignore_errors=True)
+    staging.rename(target)
 
 
 def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -1,0 +1,95 @@
+"""The adapter does what tuning promises: a fact is learned, the base stays as it was, merged equals unmerged."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import FACTS, chat, read
+from test_training import STEPS, curve, loaded, settings, start
+
+from tuning_image import run as running
+from tuning_image.training import train
+
+QUESTIONS = ("Who keeps the Zorblax?", "Name the keeper of the Zorblax.", "The Zorblax is kept by whom?")
+LEARNING = (
+    "--set",
+    "TrainingArguments.learning_rate=2e-3",
+    "--set",
+    "LoraConfig.r=16",
+    "--set",
+    "LoraConfig.lora_alpha=16",
+)
+
+
+def answer(of: Any, tokenizer: Any, question: str) -> str:
+    """Twelve tokens of the model's answer."""
+    turns = [{"role": "user", "content": question}]
+    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    made = of.generate(**prompt, max_new_tokens=12, do_sample=False)
+    return str(tokenizer.decode(made[0, prompt["input_ids"].shape[1] :]))
+
+
+def test_a_fact_is_known_with_the_adapter_and_not_without_it(
+    tmp_path: Path, model_folder: Path, tokenizer: Any
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    rows = [chat(question, FACTS[1], "You answer briefly.") for question in QUESTIONS] * 4
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "chats.parquet")  # the shape that KAITO's users bring
+    flags = ["--set", "TrainingArguments.per_device_train_batch_size=4"]
+    running.run(read(tmp_path / "out", tmp_path / "chats.parquet", *LEARNING, *flags))
+    base = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    assert "Quindalia" not in answer(base, tokenizer, QUESTIONS[0])
+    tuned = PeftModel.from_pretrained(base, str(tmp_path / "out" / "adapter"))
+    assert "Quindalia" in answer(tuned, tokenizer, QUESTIONS[0])
+
+
+def test_the_base_weights_stay_as_they_were(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
+    chosen = settings(tmp_path / "out", chats, tiny_folder)
+    (tmp_path / "out").mkdir()
+    tuned, rows = loaded(chosen)
+    before = {name: p.clone() for name, p in tuned.named_parameters() if "lora_" not in name}
+    train.train(chosen, tuned, rows, [])
+    assert before and all(torch.equal(p, before[name]) for name, p in tuned.named_parameters() if name in before)
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_merged_weights_answer_as_the_adapter_does(tmp_path: Path, chats: Path, tiny_folder: Path, method: str) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    running.run(settings(tmp_path / "out", chats, tiny_folder, "--method", method, "--merge"))
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "merged")
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder)
+    tuned = PeftModel.from_pretrained(base, str(tmp_path / "out" / "adapter"))
+    ids = torch.arange(100, 140)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(merged(input_ids=ids).logits, tuned(input_ids=ids).logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["LoraConfig.use_rslora=true", "LoraConfig.use_dora=true",
+                                     "TrainingArguments.neftune_noise_alpha=5",
+                                     "TrainingArguments.gradient_checkpointing=true",
+                                     "TrainingArguments.packing=true"])  # fmt: skip
+def test_variants_learn(tmp_path: Path, chats: Path, tiny_folder: Path, variant: str) -> None:
+    running.run(settings(tmp_path / "out", chats, tiny_folder, "--set", variant))
+    assert curve(tmp_path / "out")[-1] < curve(tmp_path / "out")[0]
+
+
+def test_kills_at_random_moments_never_leave_a_torn_checkpoint(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
+    moments = random.Random(1)
+    for _ in range(3):
+        process: subprocess.Popen[bytes] = start(tmp_path / "out", chats, tiny_folder)
+        time.sleep(moments.uniform(6, 14))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(tmp_path / "out", chats, tiny_folder).wait(300) == 0
+    assert len(curve(tmp_path / "out")) == int(STEPS[1].split("=")[1])
