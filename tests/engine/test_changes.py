@@ -228,6 +228,7 @@ def existing_node(cloud: Instance, namespace: str) -> Iterator[Callable[[str], N
     delete_node(cloud.kubeconfig, name)
 
 
+@pytest.mark.timeout(1200)  # one preview a row, and as many pools, which are deleted one after the other
 def test_each_change_does_what_the_document_says(
     make_stack: Callable[..., Stack], azure: Azure, namespace: str, tmp_path: Path, existing_node: Callable[[str], None]
 ) -> None:
