@@ -35,11 +35,11 @@ class Running:
 
     def http(self, **options: object) -> httpx.Client:
         """A client of its API."""
-        return httpx.Client(base_url=self.url, timeout=120, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, timeout=500, trust_env=False, **options)
 
     def openai(self, key: str = "none") -> openai.OpenAI:
         """The real OpenAI client."""
-        http = httpx.Client(trust_env=False, timeout=120)
+        http = httpx.Client(trust_env=False, timeout=500)
         self.clients.append(http)
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=http)
 
