@@ -5,9 +5,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from serving_image import VERSION
-from serving_image.api import chats, completions, quick, refusals, status
+from serving_image.api import adapters, chats, completions, quick, refusals, status, tokens
 from serving_image.api.admission import Gate
 from serving_image.api.guard import Guard
+from serving_image.api.keys import Keys
 from serving_image.api.metrics import Metrics
 from serving_image.api.state import Server
 from serving_image.engine.protocol import Engine
@@ -17,14 +18,18 @@ from serving_image.settings import Settings
 def make_server(settings: Settings, engine: Engine) -> Server:
     """The state that all routes share."""
     gate = Gate(settings.max_queued_requests, settings.max_queued_tokens)
-    return Server(settings, engine, gate, Metrics(settings.model_name))
+    served = {spec.name: str(spec.folder) for spec in settings.adapter}
+    return Server(settings, engine, gate, Metrics(settings.model_name), Keys(settings.api_key_file), adapters=served)
 
 
 def make_app(server: Server) -> FastAPI:
     """The API."""
     app = FastAPI(title="KAITO serving image", version=VERSION)
     app.state.server = server
-    for router in (quick.router, chats.router, completions.router, status.router):
+    routers = [quick.router, chats.router, completions.router, tokens.router, status.router]
+    if server.settings.admin_key_file:
+        routers.append(adapters.router)
+    for router in routers:
         app.include_router(router)
     if not server.settings.metrics_port:
         app.include_router(status.monitoring)

@@ -25,14 +25,6 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Grammar:
-    """What the answer must match."""
-
-    kind: Literal["json_schema", "regex", "lark"]
-    text: str
-
-
-@dataclass(frozen=True)
 class Request:
     """One answer to compute."""
 
@@ -43,7 +35,7 @@ class Request:
     stop_tokens: frozenset[int] = frozenset()  # end the answer
     min_tokens: int = 0  # before a stop token may come
     adapter: str | None = None
-    grammar: Grammar | None = None
+    grammar: str | None = None  # what the answer must match, in llguidance's form
 
 
 @dataclass(frozen=True)

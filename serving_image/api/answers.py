@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from serving_image.api.admission import Ticket
+from serving_image.api.keys import Key
 from serving_image.api.refusals import Refusal, bad
 from serving_image.api.state import Server
 from serving_image.api.text import Detokenizer, Stops
@@ -86,6 +87,17 @@ def check_length(server: Server, prompt: Sequence[int], max_tokens: int | None) 
             param="max_tokens",
         )
     return max_tokens or context - len(prompt)
+
+
+def charge(key: Key | None, jobs: Sequence[Job]) -> None:
+    """Count the jobs against the limits of the key that asks.
+
+    Raises:
+        Refusal: 429.
+    """
+    if key:
+        requests = [request for job in jobs for request in job.requests]
+        key.spend(sum(len(request.prompt) + request.max_tokens for request in requests))
 
 
 async def answer(server: Server, jobs: Sequence[Job], usage: Usage) -> AsyncIterator[Piece]:

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from serving_image.api import jobs, logprobs, respond
-from serving_image.api.answers import Job, Piece, Usage, answer
+from serving_image.api.answers import Job, Piece, Usage, answer, charge
+from serving_image.api.grammars import grammar_of
 from serving_image.api.refusals import bad
 from serving_image.api.schema import ChatBody
 from serving_image.api.state import Server, server_of
@@ -26,6 +27,7 @@ async def chat_completions(body: ChatBody, request: Request) -> Any:
         "model": body.model or server.settings.model_name,
     }
     job = await _job(server, body, str(head["id"]))
+    charge(request.state.key, [job])
     if body.stream:
         return await respond.stream(request, _events(server, body, job, head), server.settings.write_timeout)
     return await respond.while_connected(request, lambda: _whole(server, body, job, head))
@@ -37,6 +39,7 @@ async def _job(server: Server, body: ChatBody, request_id: str) -> Job:
         raise bad("top_logprobs", "needs logprobs: true")
     if body.continue_final_message and body.add_generation_prompt:
         raise bad("continue_final_message", "needs add_generation_prompt: false")
+    grammar = await grammar_of(body)
     messages = [message.plain() for message in body.messages]
     prompt = await jobs.tokenize(
         sum(len(message["content"]) for message in messages),
@@ -49,7 +52,7 @@ async def _job(server: Server, body: ChatBody, request_id: str) -> Job:
         ),
     )
     wanted = (body.top_logprobs or 0) if body.logprobs else None
-    return jobs.job(server, body, request_id, prompt, body.max_completion_tokens or body.max_tokens, wanted)
+    return jobs.job(server, body, request_id, prompt, body.max_completion_tokens or body.max_tokens, wanted, grammar)
 
 
 async def _whole(server: Server, body: ChatBody, job: Job, head: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from serving_image.api import jobs, logprobs, respond
-from serving_image.api.answers import Job, Piece, Usage, answer
+from serving_image.api.answers import Job, Piece, Usage, answer, charge
+from serving_image.api.grammars import grammar_of
 from serving_image.api.refusals import bad
 from serving_image.api.schema import CompletionBody
 from serving_image.api.state import Server, server_of
@@ -27,6 +28,7 @@ async def completions(body: CompletionBody, request: Request) -> Any:
         "model": body.model or server.settings.model_name,
     }
     all_jobs, texts = await _jobs(server, body, str(head["id"]))
+    charge(request.state.key, all_jobs)
     if body.stream:
         events = _events(server, body, all_jobs, texts, head)
         return await respond.stream(request, events, server.settings.write_timeout)
@@ -40,6 +42,7 @@ async def _jobs(server: Server, body: CompletionBody, request_id: str) -> tuple[
         raise bad("best_of", "only the value of n is possible")
     if body.echo and body.logprobs is not None:
         raise bad("echo", "cannot be combined with logprobs: those of the prompt are not computed")
+    grammar = await grammar_of(body)
     prompts = []
     for prompt in _prompts(body):
         if isinstance(prompt, str):
@@ -48,7 +51,7 @@ async def _jobs(server: Server, body: CompletionBody, request_id: str) -> tuple[
         else:
             prompts.append(tuple(prompt))
     made = [
-        jobs.job(server, body, f"{request_id}-{index}", prompt, body.max_tokens, body.logprobs)
+        jobs.job(server, body, f"{request_id}-{index}", prompt, body.max_tokens, body.logprobs, grammar)
         for index, prompt in enumerate(prompts)
     ]
     return made, [tokenizer.decode(prompt, True) if body.echo else "" for prompt in prompts for _ in range(body.n)]

@@ -7,6 +7,7 @@ import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving_image.api.keys import Key, Keys
 from serving_image.api.refusals import Refusal, on_refusal
 from serving_image.api.state import Server
 
@@ -21,6 +22,7 @@ class Guard:
     def __init__(self, app: ASGIApp, server: Server) -> None:
         self.app = app
         self.server = server
+        self.admin_keys = Keys(server.settings.admin_key_file)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -39,8 +41,12 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id)]
             await send(message)
 
+        key: Key | None = None
         try:
             self._check_size(headers)
+            if not OPEN.fullmatch(scope["path"]):
+                key = self._check_key(scope["path"], headers)
+            scope["state"] = {**scope.get("state", {}), "key": key}
             await self.app(scope, self._limited(receive), answer)
         except Refusal as refusal:
             response = await on_refusal(None, refusal)
@@ -48,7 +54,15 @@ class Guard:
         finally:
             seconds = round(time.monotonic() - started, 4)
             extra = {"request": request_id.decode(), "path": scope["path"], "status": status, "seconds": seconds}
+            extra |= {"key": key.name} if key else {}
             log.info("%s %s", scope["method"], scope["path"], extra={"fields": extra})
+
+    def _check_key(self, path: str, headers: dict[bytes, bytes]) -> Key | None:
+        """Who asks; the routes of adapters have keys of their own."""
+        word, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        given = given.strip() if word.lower() == "bearer" else ""
+        keys = self.admin_keys if path.startswith("/v1/adapters") and self.admin_keys.needed else self.server.keys
+        return keys.check(given)
 
     def _check_size(self, headers: dict[bytes, bytes]) -> None:
         length = headers.get(b"content-length", b"0")

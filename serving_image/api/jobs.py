@@ -26,6 +26,7 @@ def job(
     prompt: tuple[int, ...],
     max_tokens: int | None,
     logprobs: int | None,
+    grammar: str | None = None,
 ) -> Job:
     """All answers to one prompt.
 
@@ -43,6 +44,7 @@ def job(
         stop_tokens=_stop_tokens(body, tokenizer),
         min_tokens=body.min_tokens,
         adapter=server.adapter(body.model),
+        grammar=grammar,
     )
     if body.min_tokens > request.max_tokens:
         raise bad("min_tokens", f"{body.min_tokens} is more than max_tokens, {request.max_tokens}")

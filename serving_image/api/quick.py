@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, StrictBool, StrictStr
 
 from serving_image.api import jobs, respond
-from serving_image.api.answers import Job, Usage, answer
+from serving_image.api.answers import Job, Usage, answer, charge
 from serving_image.api.refusals import bad
 from serving_image.api.schema import Body, Count, Number, SamplingBody
 from serving_image.api.state import Server, server_of
@@ -67,6 +67,7 @@ async def chat(body: QuickBody, request: Request) -> Any:
     """One prompt, one answer; the chat template is applied where the model has one."""
     server = server_of(request)
     job = await _job(server, body)
+    charge(request.state.key, [job])
     texts = await respond.while_connected(request, lambda: _texts(server, job))
     if body.return_full_text:
         texts = [(body.prefix or "") + body.prompt + text for text in texts]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from serving_image.api.admission import Gate
+from serving_image.api.keys import Keys
 from serving_image.api.metrics import Metrics
 from serving_image.api.refusals import Refusal
 from serving_image.api.tokenizer import Tokenizer
@@ -20,6 +21,7 @@ class Server:
     engine: Engine
     gate: Gate
     metrics: Metrics
+    keys: Keys
     tokenizer: Tokenizer | None = None
     adapters: dict[str, str] = field(default_factory=dict)  # name -> folder
 

@@ -89,7 +89,7 @@ class Batch:
         wanted = len(sequence.tokens) + min(HEADROOM_TOKENS, sequence.request.max_tokens)
         wanted = min(wanted, self.store.pools[-1].length)
         try:
-            sequence.row, cached = prefix.place(self.store, sequence.tokens, sequence.request.adapter, wanted)
+            sequence.row, cached = prefix.place(self.store, sequence.tokens, sequence.owner, wanted)
         except NoRoom:
             return False
         self.prefix_queries += len(sequence.tokens)

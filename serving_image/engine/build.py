@@ -5,9 +5,11 @@ import os
 import psutil
 import torch
 
-from serving_image.engine import weights
+from serving_image.engine import adapter_files, weights
 from serving_image.engine.batch import Batch, Limits
+from serving_image.engine.grammar import Grammars
 from serving_image.engine.kv import Shape, Store
+from serving_image.engine.lora import Adapters
 from serving_image.engine.protocol import Info
 from serving_image.engine.stepper import Stepper
 from serving_image.errors import WeightsError
@@ -16,18 +18,22 @@ from serving_image.settings import Settings
 FREE_SHARE = 0.5  # of the memory that the weights leave; the rest is for activations and other programs
 
 
-def build(settings: Settings) -> tuple[Stepper, Info]:
+def build(settings: Settings) -> tuple[Stepper, Grammars, Info]:
     """The engine, ready for requests."""
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
     loaded = weights.load(settings.model, settings)
     context, budget = _cache_tokens(settings, loaded.shape, loaded.context_tokens)
     limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
-    stepper = Stepper(loaded.model, Batch(Store(loaded.shape, budget, context), limits))
+    adapters = Adapters(loaded.model)
+    for spec in settings.adapter:
+        adapters.add(adapter_files.read(spec, loaded.model))
+    stepper = Stepper(loaded.model, Batch(Store(loaded.shape, budget, context), limits), adapters)
     description = (
         f"{type(loaded.model).__name__} in {loaded.shape.dtype} on {loaded.shape.device}, context {context} tokens, "
         f"cache {budget} tokens ({budget * loaded.shape.token_bytes / 2**20:.0f} MiB)"
     )
-    return stepper, Info(context, loaded.model.config.get_text_config().vocab_size, description)
+    vocabulary = loaded.model.config.get_text_config().vocab_size
+    return stepper, Grammars(settings.model, vocabulary), Info(context, vocabulary, description)
 
 
 def _cache_tokens(settings: Settings, shape: Shape, context: int) -> tuple[int, int]:

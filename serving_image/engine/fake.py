@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from serving_image.engine.protocol import Info, State
 from serving_image.requests import Progress, Request, Stats, Token
+from serving_image.setting_types import AdapterSpec
 
 
 class FakeEngine:
@@ -44,6 +45,12 @@ class FakeEngine:
     def cancel(self, request_id: str) -> None:
         """As in protocol.Engine."""
         self.cancelled.append(request_id)
+
+    async def load_adapter(self, spec: AdapterSpec) -> None:
+        """As in protocol.Engine; it would change nothing."""
+
+    async def unload_adapter(self, name: str) -> None:
+        """As in protocol.Engine."""
 
     def stalled_seconds(self) -> float:
         """As in protocol.Engine."""

@@ -1,13 +1,59 @@
-"""Which tokens a grammar allows next. Called by the sequences; the grammars come from the API as text."""
+"""Which tokens a grammar allows next. Called by the engine's process, which compiles beside its steps."""
 
-from typing import Any, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import llguidance.hf
+import llguidance.torch as masks
+from llguidance import LLMatcher, LLTokenizer
+from transformers import AutoTokenizer
+
+from serving_image.errors import EngineError
 
 
-class Matcher(Protocol):
+class Matcher:
     """The state of one answer under its grammar."""
+
+    def __init__(self, tokenizer: LLTokenizer, grammar: str) -> None:
+        self._matcher = LLMatcher(tokenizer, grammar)
+        self._mask = masks.allocate_token_bitmask(1, tokenizer.vocab_size)
+        self._check()
 
     def mask(self, logits: Any) -> None:
         """Set what is not allowed to minus infinity, in place; logits of shape (V,)."""
+        masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
+        self._check()
+        masks.apply_token_bitmask_inplace(logits.unsqueeze(0), self._mask.to(logits.device))
 
     def accept(self, token: int) -> bool:
         """Go on; False where the answer is complete."""
+        self._matcher.consume_token(token)
+        self._check()
+        return not self._matcher.is_stopped()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise EngineError(f"the grammar cannot be followed: {self._matcher.get_error()}")
+
+
+class Grammars:
+    """Compiles grammars in a thread, so that nobody else's tokens wait."""
+
+    def __init__(self, tokenizer_folder: str, vocabulary: int) -> None:
+        self._folder = tokenizer_folder
+        self._vocabulary = vocabulary
+        self._tokenizer: LLTokenizer | None = None
+        self._lock = Lock()
+        self._threads = ThreadPoolExecutor(1, "grammar")
+
+    def compile(self, grammar: str) -> "Future[Matcher]":
+        """Begin; the result raises EngineError for a grammar that cannot be."""
+        return self._threads.submit(lambda: Matcher(self._ready(), grammar))
+
+    def _ready(self) -> LLTokenizer:
+        with self._lock:
+            if self._tokenizer is None:
+                inner = AutoTokenizer.from_pretrained(self._folder)
+                self._tokenizer = llguidance.hf.from_tokenizer(inner, self._vocabulary)
+            return self._tokenizer

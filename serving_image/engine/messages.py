@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serving_image.engine.protocol import Info
 from serving_image.requests import Progress, Request, Stats
+from serving_image.setting_types import AdapterSpec
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,30 @@ class Cancel:
     """To the engine: nobody waits for this answer any more."""
 
     request_id: str
+
+
+@dataclass(frozen=True)
+class LoadAdapter:
+    """To the engine: serve this adapter from the next request on."""
+
+    call: int
+    spec: AdapterSpec
+
+
+@dataclass(frozen=True)
+class UnloadAdapter:
+    """To the engine: serve it no more."""
+
+    call: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """From the engine: the call is done, or why not."""
+
+    call: int
+    error: str = ""
 
 
 @dataclass(frozen=True)

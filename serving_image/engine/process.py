@@ -4,6 +4,7 @@ Two threads carry messages, so that neither a full pipe nor a stopped engine eve
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,9 +14,11 @@ from threading import Thread
 from typing import Any
 
 from serving_image.engine import worker
-from serving_image.engine.messages import Cancel, Failed, Ready, Stepped, Submit
+from serving_image.engine.messages import Cancel, Failed, LoadAdapter, Ready, Reply, Stepped, Submit, UnloadAdapter
 from serving_image.engine.protocol import Info, State
+from serving_image.errors import AdapterError
 from serving_image.requests import Progress, Request, Stats
+from serving_image.setting_types import AdapterSpec
 from serving_image.settings import Settings
 
 
@@ -31,6 +34,8 @@ class ProcessEngine:
         self._settings = settings
         self._streams: dict[str, asyncio.Queue[Progress]] = {}
         self._outbox: SimpleQueue[Any] = SimpleQueue()
+        self._calls: dict[int, asyncio.Future[str]] = {}
+        self._numbers = itertools.count()
         self._moved = time.monotonic()
 
     def start(self) -> None:
@@ -71,6 +76,21 @@ class ProcessEngine:
         self._deliver(Progress(request_id, finish="cancelled"))
         self._outbox.put(Cancel(request_id))
 
+    async def load_adapter(self, spec: AdapterSpec) -> None:
+        """As in protocol.Engine."""
+        await self._call(lambda call: LoadAdapter(call, spec))
+
+    async def unload_adapter(self, name: str) -> None:
+        """As in protocol.Engine."""
+        await self._call(lambda call: UnloadAdapter(call, name))
+
+    async def _call(self, message: Callable[[int], Any]) -> None:
+        number = next(self._numbers)
+        self._calls[number] = answered = asyncio.get_running_loop().create_future()
+        self._outbox.put(message(number))
+        if error := await answered:
+            raise AdapterError(error)
+
     def stalled_seconds(self) -> float:
         """As in protocol.Engine."""
         return time.monotonic() - self._moved if self._streams else 0.0
@@ -103,6 +123,8 @@ class ProcessEngine:
                 self.stats = stats
                 for each in progress:
                     self._deliver(each)
+            case Reply(call, error):
+                self._calls.pop(call).set_result(error)
             case Ready(info):
                 self.state, self.info = "ready", info
                 self._on_change()
@@ -110,6 +132,9 @@ class ProcessEngine:
                 self.state, self.failure = "failed", self.failure or text
                 for request_id in list(self._streams):
                     self._deliver(Progress(request_id, finish="error", message=self.failure))
+                for answered in self._calls.values():
+                    answered.set_result(self.failure)
+                self._calls.clear()
                 self._on_change()
 
     def _deliver(self, progress: Progress) -> None:

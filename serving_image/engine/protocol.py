@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from serving_image.requests import Progress, Request, Stats
+from serving_image.setting_types import AdapterSpec
 
 State = Literal["loading", "ready", "failed"]
 
@@ -32,6 +33,16 @@ class Engine(Protocol):
 
     def cancel(self, request_id: str) -> None:
         """Stop before the next step; the iterator ends with finish "cancelled"."""
+
+    async def load_adapter(self, spec: AdapterSpec) -> None:
+        """Serve an adapter, in place of one of the same name.
+
+        Raises:
+            AdapterError: It cannot be served; what was served before still is.
+        """
+
+    async def unload_adapter(self, name: str) -> None:
+        """Serve it no more; requests that run with it go on."""
 
     def stalled_seconds(self) -> float:
         """Since when work is there and nothing happens; 0 while idle or moving."""

@@ -10,13 +10,14 @@ from collections.abc import Sequence as Many
 import torch
 
 from serving_image.engine.sequence import Sequence
+from serving_image.errors import EngineError
 from serving_image.requests import Sampling, Token
 
 SHORTLIST = 256  # tokens in which top_p and top_k nearly always find what they keep; else all are sorted
 
 
-def choose(logits: torch.Tensor, sequences: Many[Sequence]) -> list[Token]:
-    """The next token of each sequence.
+def choose(logits: torch.Tensor, sequences: Many[Sequence]) -> list[Token | EngineError]:
+    """The next token of each sequence, or why there is none.
 
     Args:
         logits: (n, V), one row per sequence, in the model's dtype; rows that need it are changed in a copy.
@@ -25,13 +26,16 @@ def choose(logits: torch.Tensor, sequences: Many[Sequence]) -> list[Token]:
     plain = [index for index, sequence in enumerate(sequences) if _is_plain(sequence)]
     if len(plain) == len(sequences):
         return [Token(token) for token in most_likely(logits)]
-    tokens: dict[int, Token] = {}
+    tokens: dict[int, Token | EngineError] = {}
     if plain:
         chosen = most_likely(logits[plain])
         tokens = {index: Token(token) for index, token in zip(plain, chosen, strict=True)}
     for index, sequence in enumerate(sequences):
         if index not in tokens:
-            tokens[index] = _choose_one(logits[index].float(), sequence)
+            try:
+                tokens[index] = _choose_one(logits[index].float(), sequence)
+            except EngineError as error:
+                tokens[index] = error
     return [tokens[index] for index in range(len(sequences))]
 
 

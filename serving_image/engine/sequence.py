@@ -5,6 +5,7 @@ from random import Random
 
 from serving_image.engine.grammar import Matcher
 from serving_image.engine.kv import Row
+from serving_image.engine.lora import Adapter
 from serving_image.requests import Request
 
 
@@ -16,18 +17,24 @@ class Sequence:
     tokens: list[int]  # prompt and answer
     random: Random
     matcher: Matcher | None = None
+    adapter: Adapter | None = None
     row: Row | None = None  # None while it waits
     started: bool = False
 
     @classmethod
-    def of(cls, request: Request, matcher: Matcher | None = None) -> "Sequence":
+    def of(cls, request: Request, matcher: Matcher | None = None, adapter: Adapter | None = None) -> "Sequence":
         """A new one; without a seed the tokens differ every time."""
-        return cls(request, list(request.prompt), Random(request.sampling.seed), matcher)
+        return cls(request, list(request.prompt), Random(request.sampling.seed), matcher, adapter)
 
     @property
     def computed(self) -> int:
         """Tokens whose keys and values are stored."""
         return len(self.row.tokens) if self.row else 0
+
+    @property
+    def owner(self) -> str | None:
+        """Whose keys and values its own may be shared with."""
+        return self.adapter.key if self.adapter else None
 
     @property
     def answer(self) -> list[int]:

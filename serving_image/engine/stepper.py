@@ -12,16 +12,20 @@ import torch
 from serving_image.engine import sampling
 from serving_image.engine.attention import Chunk, Decoding, Step, Writing, chunk_of, decoding_of
 from serving_image.engine.batch import Batch
+from serving_image.engine.grammar import Matcher
 from serving_image.engine.kv import Pool
+from serving_image.engine.lora import Adapters
 from serving_image.engine.sequence import Plan, Sequence, Work
+from serving_image.errors import EngineError
 from serving_image.requests import Finish, Progress, Request, Stats, Token
 
 
 class Stepper:
     """The model and its batch."""
 
-    def __init__(self, model: Any, batch: Batch) -> None:
+    def __init__(self, model: Any, batch: Batch, adapters: Adapters) -> None:
         self.model = model
+        self.adapters = adapters
         self.batch = batch
         self._by_id: dict[str, Sequence] = {}
         self.device = batch.store.shape.device
@@ -31,9 +35,12 @@ class Stepper:
         """A step would do something."""
         return bool(self.batch.running or self.batch.waiting)
 
-    def add(self, request: Request) -> str | None:
+    def add(self, request: Request, matcher: Matcher | None = None) -> str | None:
         """Queue a request; or say why it cannot be computed."""
-        self._by_id[request.id] = sequence = Sequence.of(request)
+        adapter = self.adapters.loaded.get(request.adapter) if request.adapter else None
+        if request.adapter and adapter is None:
+            return f"the adapter {request.adapter} was removed before the request began"
+        self._by_id[request.id] = sequence = Sequence.of(request, matcher, adapter)
         self.batch.add(sequence)
         return None
 
@@ -102,6 +109,7 @@ class Stepper:
             if work.complete:
                 ends.append(len(ids) - 1)
                 sequences.append(work.sequence)
+        self.adapters.select([work.sequence.adapter for work in plan.all for _ in range(work.count)])
         output = self.model(
             input_ids=torch.tensor([ids], device=self.device),
             position_ids=torch.tensor([positions], device=self.device),
@@ -146,22 +154,30 @@ class Stepper:
             for pool, (tokens, places) in where.items()
         ]
 
-    def _postprocess(self, sequence: Sequence, token: Token) -> Progress:
-        """Take the token over, and end the sequence where it is complete."""
-        request = sequence.request
-        sequence.tokens.append(token.id)
-        finish: Finish | None = None
-        if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
-            finish = "stop"
-        elif len(sequence.answer) >= request.max_tokens:
-            finish = "length"
+    def _postprocess(self, sequence: Sequence, token: Token | EngineError) -> Progress:
+        """Take the token over, and end the sequence where it is complete or cannot go on."""
+        try:
+            if isinstance(token, EngineError):
+                raise token
+            finish = _finish(sequence, token)
+        except EngineError as error:
+            self._forget(sequence)
+            return Progress(sequence.request.id, finish="error", message=str(error))
         if finish:
             self._forget(sequence)
-        return Progress(request.id, (token,), finish=finish)
+        return Progress(sequence.request.id, (token,), finish=finish)
 
     def _forget(self, sequence: Sequence) -> None:
         self._by_id.pop(sequence.request.id, None)
         self.batch.remove(sequence)
+
+
+def _finish(sequence: Sequence, token: Token) -> Finish | None:
+    request = sequence.request
+    sequence.tokens.append(token.id)
+    if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
+        return "stop"
+    return "length" if len(sequence.answer) >= request.max_tokens else None
 
 
 def _pool(work: Work) -> Pool:

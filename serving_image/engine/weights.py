@@ -7,6 +7,7 @@ import torch
 from transformers import AttentionInterface, AutoModelForCausalLM
 
 from serving_image.engine import attention, kv
+from serving_image.engine.fast_linear import speed_up
 from serving_image.settings import Settings
 
 
@@ -28,6 +29,7 @@ def load(folder: str, settings: Settings) -> Loaded:
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=_dtype(settings.dtype), attn_implementation=attention.NAME, device_map=device
     ).eval()
+    speed_up(model)
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -3,13 +3,18 @@
 import signal
 import sys
 import traceback
+from concurrent.futures import Future
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from serving_image.engine.messages import Cancel, Failed, Ready, Stepped, Submit
-from serving_image.errors import ServingError
+from serving_image.engine.messages import Cancel, Failed, LoadAdapter, Ready, Reply, Stepped, Submit, UnloadAdapter
+from serving_image.errors import AdapterError, ServingError
 from serving_image.requests import Progress, Request, Sampling
+from serving_image.setting_types import AdapterSpec
 from serving_image.settings import Settings
+
+if TYPE_CHECKING:
+    from serving_image.engine.grammar import Matcher
 
 
 def main(connection: Connection, settings: Settings) -> None:
@@ -38,25 +43,59 @@ class _Loop:
         from serving_image.engine.build import build  # imports torch: seconds, and only in this process
 
         self.connection = connection
-        self.stepper, info = build(settings)
+        self.stepper, self.grammars, info = build(settings)
+        self._compiling: list[tuple[Request, Future[Matcher]]] = []  # grammars, beside the steps
         self._warm_up()
         connection.send(Ready(info))
 
     def run(self) -> None:
         while True:
-            while not self.stepper.has_work or self.connection.poll():
-                self._handle(self.connection.recv())
-            self.connection.send(Stepped(self.stepper.step(), self.stepper.stats()))
+            self._receive()
+            done = [pair for pair in self._compiling if pair[1].done()]
+            self._compiling = [pair for pair in self._compiling if pair not in done]
+            for request, compiled in done:
+                self._add(request, compiled)
+            if self.stepper.has_work:
+                self.connection.send(Stepped(self.stepper.step(), self.stepper.stats()))
+
+    def _receive(self) -> None:
+        """All messages that are there; waits for one where there is nothing to do."""
+        patience = 0.0 if self.stepper.has_work else 0.005 if self._compiling else None
+        while self.connection.poll(patience):
+            self._handle(self.connection.recv())
+            patience = 0.0
+
+    def _add(self, request: Request, compiled: "Future[Matcher] | None") -> None:
+        error = compiled.exception() if compiled else None
+        refusal = str(error) if error else self.stepper.add(request, compiled.result() if compiled else None)
+        if refusal:
+            failed = Progress(request.id, finish="error", message=refusal)
+            self.connection.send(Stepped([failed], self.stepper.stats()))
 
     def _handle(self, message: Any) -> None:
         match message:
             case Submit(request):
-                refusal = self.stepper.add(request)
-                if refusal:
-                    failed = Progress(request.id, finish="error", message=refusal)
-                    self.connection.send(Stepped([failed], self.stepper.stats()))
+                if request.grammar:
+                    self._compiling.append((request, self.grammars.compile(request.grammar)))
+                else:
+                    self._add(request, None)
             case Cancel(request_id):
+                self._compiling = [pair for pair in self._compiling if pair[0].id != request_id]
                 self.stepper.cancel(request_id)
+            case LoadAdapter(call, spec):
+                self.connection.send(Reply(call, self._load(spec)))
+            case UnloadAdapter(call, name):
+                self.stepper.adapters.remove(name)
+                self.connection.send(Reply(call))
+
+    def _load(self, spec: AdapterSpec) -> str:
+        from serving_image.engine import adapter_files
+
+        try:
+            self.stepper.adapters.add(adapter_files.read(spec, self.stepper.model))
+        except AdapterError as error:
+            return str(error)
+        return ""
 
     def _warm_up(self) -> None:
         """A real token, before anybody is told that the model is ready."""

@@ -12,3 +12,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The small real model in float32."""
     with running(tmp_path_factory.mktemp("server"), "--dtype", "float32") as started:
         yield started
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """peft still asks transformers by an older name; only the tests load adapters with peft."""
+    config.addinivalue_line("filterwarnings", "ignore:`is_gradient_checkpointing`:FutureWarning")

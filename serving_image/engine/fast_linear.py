@@ -1,0 +1,107 @@
+"""Linear layers that read their input once and their weights in the CPU's own layout. Called when the model is loaded.
+
+Only for 16-bit models: layers that are fed the same input (queries, keys and values; gate and up) become one
+multiplication, and on CPUs the weights are laid out once for oneDNN, which otherwise does it in every step. Either may
+change the last bit of a sum, so float32 models, whose tokens are those of `generate`, stay as they are.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+PACKED_ROWS = 16  # the batch for which oneDNN chooses the layout; others work with it too
+
+
+class Packed(nn.Module):
+    """A linear layer in oneDNN's layout. `weight` is gone: it lives in `packed` alone."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.compute_dtype = linear.weight.dtype
+        self.bias = linear.bias
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), PACKED_ROWS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., in) to (..., out)."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+
+
+class Shared:
+    """One multiplication for several layers: the first that is called computes it, the others take their part."""
+
+    def __init__(self, linear: nn.Module, sizes: Sequence[int]) -> None:
+        self._linear = linear
+        self._sizes = list(sizes)
+        self._input: torch.Tensor | None = None
+        self._parts: list[torch.Tensor] = []
+
+    def part(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        """The output of one of the layers."""
+        if self._input is not x:
+            self._input = x
+            self._parts = list(self._linear(x).split(self._sizes, -1))
+        if index == len(self._sizes) - 1:
+            self._input = None  # the last layer has asked: nothing is kept
+        return self._parts[index]
+
+
+class Part(nn.Module):
+    """Stands where one of the layers was."""
+
+    def __init__(self, shared: Shared, index: int, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.compute_dtype = linear.weight.dtype
+        self._shared = shared
+        self._index = index
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., in) to (..., out)."""
+        return self._shared.part(self._index, x)
+
+
+def speed_up(model: Any) -> None:
+    """Replace what can be replaced; quantized and unknown layers stay."""
+    if model.dtype not in (torch.bfloat16, torch.float16):
+        return
+    for module in list(model.modules()):
+        for names in TOGETHER:
+            _join(module, names)
+    if model.device.type == "cpu":
+        for module in list(model.modules()):
+            for name, child in list(module.named_children()):
+                if type(child) is nn.Linear:
+                    setattr(module, name, _packed(child))
+        for module in model.modules():
+            for value in vars(module).values():
+                if isinstance(value, Shared) and type(value._linear) is nn.Linear:
+                    value._linear = _packed(value._linear)
+
+
+def _packed(linear: nn.Linear) -> nn.Module:
+    try:
+        return Packed(linear)
+    except RuntimeError:  # this CPU or build of PyTorch has no such layout
+        return linear
+
+
+def _join(module: nn.Module, names: Sequence[str]) -> None:
+    layers = [getattr(module, name, None) for name in names]
+    if not all(type(layer) is nn.Linear for layer in layers):
+        return
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    if len({(layer.in_features, layer.bias is None) for layer in linears}) > 1:
+        return
+    sizes = [layer.out_features for layer in linears]
+    first = linears[0]
+    joined = nn.Linear(first.in_features, sum(sizes), bias=first.bias is not None, device="meta")
+    joined.weight = nn.Parameter(torch.cat([layer.weight.detach() for layer in linears]), requires_grad=False)
+    if first.bias is not None:
+        joined.bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in linears]), requires_grad=False)
+    shared = Shared(joined, sizes)
+    for index, (name, layer) in enumerate(zip(names, linears, strict=True)):
+        setattr(module, name, Part(shared, index, layer))

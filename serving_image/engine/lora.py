@@ -1,0 +1,128 @@
+"""LoRA adapters: several in one batch, beside the base model. Called by the stepper before each forward pass.
+
+A linear layer adds `((x A) * mask) B`, where A and B are those of all adapters in the step side by side and the mask
+keeps for each token the columns of its own adapter: three operations however many adapters there are.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+KEPT_STACKS = 8  # combinations of adapters whose matrices stay side by side
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """One loaded adapter. `key` differs for each load, so that nothing computed with an older one is reused."""
+
+    name: str
+    key: str
+    matrices: Mapping[str, tuple[torch.Tensor, torch.Tensor]]  # by module: A (rank, in), B (out, rank), scaled
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Of one module, for one combination of adapters."""
+
+    down: torch.Tensor  # (in, R)
+    up: torch.Tensor  # (R, out)
+    ranks: tuple[int, ...]  # columns of each adapter
+
+
+@dataclass
+class State:
+    """What the layers of the running step see."""
+
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    owners: torch.Tensor | None = None  # (T,) place of each token's adapter in the combination; -1 for the base
+    masks: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
+
+    def mask(self, ranks: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """(T, R): 1 where a column belongs to the token's adapter."""
+        if ranks not in self.masks:
+            assert self.owners is not None
+            places = torch.arange(len(ranks)).repeat_interleave(torch.tensor(ranks)).to(like.device)
+            self.masks[ranks] = (self.owners[:, None] == places).to(like.dtype)
+        return self.masks[ranks]
+
+
+class LoraLinear(nn.Module):
+    """A linear layer that adapters target."""
+
+    def __init__(self, inner: nn.Module, name: str, state: State) -> None:
+        super().__init__()
+        self.inner = inner
+        self._name = name
+        self._state = state
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., in) to (..., out)."""
+        output = self.inner(x)
+        stack = self._state.stacks.get(self._name)
+        if stack is None:
+            return output
+        return output + ((x @ stack.down) * self._state.mask(stack.ranks, x)) @ stack.up
+
+
+class Adapters:
+    """All adapters of a model, by name."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.loaded: dict[str, Adapter] = {}
+        self._state = State()
+        self._stacks: OrderedDict[tuple[str, ...], Mapping[str, Stack]] = OrderedDict()
+        self._wrapped: set[str] = set()
+
+    def add(self, adapter: Adapter) -> None:
+        """Serve it; one of the same name stays with the requests that already use it."""
+        for name in adapter.matrices.keys() - self._wrapped:
+            parent, _, child = name.rpartition(".")
+            owner = self.model.get_submodule(parent)
+            setattr(owner, child, LoraLinear(getattr(owner, child), name, self._state))
+            self._wrapped.add(name)
+        self.loaded[adapter.name] = adapter
+
+    def remove(self, name: str) -> None:
+        """Serve it no more."""
+        del self.loaded[name]
+        self._stacks.clear()
+
+    def select(self, per_token: Sequence[Adapter | None]) -> None:
+        """Prepare the layers for a step.
+
+        Args:
+            per_token: The adapter of each token of the line; None for the base model.
+        """
+        used = {adapter.key: adapter for adapter in per_token if adapter}
+        self._state.masks = {}
+        if not used:
+            self._state.stacks = {}
+            return
+        keys = tuple(sorted(used))
+        if keys not in self._stacks:
+            self._stacks[keys] = _stack([used[key] for key in keys])
+            while len(self._stacks) > KEPT_STACKS:
+                self._stacks.popitem(last=False)
+        self._stacks.move_to_end(keys)
+        self._state.stacks = self._stacks[keys]
+        places = {key: place for place, key in enumerate(keys)}
+        owners = torch.tensor([places[adapter.key] if adapter else -1 for adapter in per_token])
+        self._state.owners = owners.to(self.model.device)
+
+
+def _stack(adapters: Sequence[Adapter]) -> Mapping[str, Stack]:
+    stacks = {}
+    for name in {name for adapter in adapters for name in adapter.matrices}:
+        pairs = [adapter.matrices.get(name) for adapter in adapters]
+        present = [pair for pair in pairs if pair]
+        stacks[name] = Stack(
+            torch.cat([down for down, _ in present]).t().contiguous(),
+            torch.cat([up for _, up in present], dim=1).t().contiguous(),
+            tuple(pair[0].shape[0] if pair else 0 for pair in pairs),
+        )
+    return stacks

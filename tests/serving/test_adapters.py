@@ -1,0 +1,102 @@
+"""LoRA adapters: several at once, chosen by `model`, loaded while the server runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from benchmarks import small_model
+from tests.serving import adapters
+from tests.serving.servers import Running, running
+
+PROMPT = "The capital of France is"
+MODEL = "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters `one` and `two`, of different rank and targets."""
+    folder = tmp_path_factory.mktemp("adapters")
+    adapters.make(folder / "one", 1)
+    adapters.make(folder / "two", 2, rank=4, targets=("q_proj", "down_proj"), size=0.2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapted(made: Path) -> Iterator[Running]:
+    keys = made / "admin-keys"
+    keys.write_text("admin-secret\n")
+    flags = [f"--adapter=one={made / 'one'}", f"--adapter=half={made / 'one'}:0.5", f"--admin-key-file={keys}"]
+    with running(made, "--dtype", "float32", *flags) as server:
+        yield server
+
+
+def reference(folder: Path, strength: float = 1.0) -> str:
+    """What peft itself generates."""
+    tokenizer = AutoTokenizer.from_pretrained(small_model.folder())
+    base = AutoModelForCausalLM.from_pretrained(small_model.folder(), dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, folder)
+    for module in model.modules():
+        if isinstance(getattr(module, "scaling", None), dict):
+            module.scaling = {name: value * strength for name, value in module.scaling.items()}
+    tokens = tokenizer(PROMPT, return_tensors="pt")
+    output = model.generate(**tokens, max_new_tokens=20, do_sample=False)
+    return tokenizer.decode(output[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def ask(server: Running, model: str) -> str:
+    answer = server.openai().completions.create(model=model, prompt=PROMPT, max_tokens=20, temperature=0)
+    return answer.choices[0].text
+
+
+def admin(server: Running, method: str, path: str, **options: object) -> tuple[int, str]:
+    with server.http(headers={"Authorization": "Bearer admin-secret"}) as http:
+        answer = http.request(method, path, **options)
+        return answer.status_code, answer.text
+
+
+def test_an_adapter_answers_as_peft_does(adapted: Running, made: Path):
+    assert ask(adapted, "one") == reference(made / "one") != ask(adapted, MODEL)
+
+
+def test_strength_scales_an_adapter(adapted: Running, made: Path):
+    assert ask(adapted, "half") == reference(made / "one", 0.5)
+
+
+def test_adapters_are_listed_with_their_parent(adapted: Running):
+    listed = {model.id: model.parent for model in adapted.openai().models.list().data}
+    assert {"one": MODEL, "half": MODEL, MODEL: None}.items() <= listed.items()
+
+
+def test_an_adapter_comes_and_goes_while_the_server_runs(adapted: Running, made: Path):
+    assert admin(adapted, "POST", "/v1/adapters", json={"name": "two", "folder": str(made / "two")})[0] == 200
+    assert ask(adapted, "two") == reference(made / "two")
+    assert admin(adapted, "DELETE", "/v1/adapters/two")[0] == 200
+    with pytest.raises(openai.NotFoundError):
+        ask(adapted, "two")
+
+
+def test_a_corrupt_adapter_is_refused_and_the_old_one_serves_on(adapted: Running, made: Path, tmp_path: Path):
+    before = ask(adapted, "one")
+    for file in (made / "one").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[:2000])
+    (tmp_path / "adapter_config.json").write_bytes((made / "one" / "adapter_config.json").read_bytes())
+    status, text = admin(adapted, "POST", "/v1/adapters", json={"name": "one", "folder": str(tmp_path)})
+    assert status == 400 and "adapter_model.safetensors is damaged" in text
+    assert ask(adapted, "one") == before
+
+
+def test_a_pickled_adapter_is_never_read(adapted: Running, made: Path, tmp_path: Path):
+    (tmp_path / "adapter_config.json").write_bytes((made / "one" / "adapter_config.json").read_bytes())
+    (tmp_path / "adapter_model.bin").write_bytes(b"")
+    status, text = admin(adapted, "POST", "/v1/adapters", json={"name": "evil", "folder": str(tmp_path)})
+    assert status == 400 and "it can run code" in text
+
+
+def test_the_admin_api_wants_its_own_key(adapted: Running):
+    with adapted.http() as http:
+        assert http.get("/v1/adapters").status_code == 401

@@ -1,0 +1,67 @@
+"""API keys: who may ask, on which routes, and how much."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving_image.api.keys import Bucket, read
+from serving_image.errors import SettingsError
+from tests.serving.servers import Running, running
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text("first-key name=alice rpm=3\nsecond-key name=bob\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def locked(keys: Path) -> Iterator[Running]:
+    with running(keys.parent, "--dtype", "float32", "--api-key-file", str(keys)) as server:
+        yield server
+
+
+def status(server: Running, key: str, path: str = "/v1/models", **options: object) -> int:
+    with server.http(headers={"Authorization": f"Bearer {key}"}) as http:
+        return http.request("POST" if options else "GET", path, **options).status_code
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/version", "/openapi.json", "/docs", "/v1/nothing"])
+def test_every_route_but_health_wants_a_key(locked: Running, path: str):
+    assert status(locked, "wrong", path) == 401
+    assert status(locked, "wrong", "/health") == 200
+
+
+def test_a_key_is_asked_for_before_the_body_is_read(locked: Running):
+    assert status(locked, "", "/v1/completions", json={"prompt": 1}) == 401
+    assert status(locked, "second-key", "/v1/completions", json={"prompt": 1}) == 400
+
+
+def test_a_key_may_not_ask_more_often_than_its_limit(locked: Running):
+    ask = {"json": {"prompt": "a", "max_tokens": 1}}
+    assert [status(locked, "first-key", "/v1/completions", **ask) for _ in range(4)] == [200, 200, 200, 429]
+    assert status(locked, "second-key", "/v1/completions", **ask) == 200
+
+
+def test_a_rotated_file_counts_at_once_and_keys_are_never_logged(locked: Running, keys: Path):
+    keys.write_text(keys.read_text() + "third-key name=carol\n")
+    assert status(locked, "third-key") == 200
+    assert '"key": "carol"' in locked.text() and "third-key" not in locked.text()
+
+
+def test_a_wrong_line_names_the_line_and_not_the_key(tmp_path: Path):
+    (tmp_path / "keys").write_text("# ours\nsecret rpm=many\n")
+    with pytest.raises(SettingsError, match=r"keys:2: rpm=many is not") as caught:
+        read(tmp_path / "keys")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_bucket_says_how_long_to_wait():
+    bucket = Bucket(60)
+    assert bucket.take(60) == 0
+    assert 1 <= bucket.take(10) <= 11
+    bucket.filled = time.monotonic() - 20
+    assert bucket.take(10) == 0

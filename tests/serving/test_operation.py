@@ -1,0 +1,167 @@
+"""What happens under load, at the end and when things break: each against the real process."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.serving.servers import Running, running
+
+LONG = {"prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True, "temperature": 0}
+
+
+def read_stream(server: Running, body: dict[str, object], began: threading.Event) -> str:
+    """The last event of a stream."""
+    last = ""
+    with server.http() as http, http.stream("POST", "/v1/completions", json={**body, "stream": True}) as answer:
+        for line in answer.iter_lines():
+            if line:
+                began.set()
+                last = line
+    return last
+
+
+def wait_until(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def gauge(server: Running, name: str) -> float:
+    with server.http() as http:
+        lines = http.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"vllm:{name}{{")).rsplit(" ", 1)[1])
+
+
+def test_sigterm_lets_streams_finish_and_refuses_new_requests(tmp_path: Path):
+    with running(tmp_path) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        began = [threading.Event() for _ in range(3)]
+        streams = [pool.submit(read_stream, server, LONG, each) for each in began]
+        assert all(each.wait(60) for each in began)
+        server.signal(signal.SIGTERM)
+        with server.http() as http:
+            wait_until(lambda: http.get("/health").status_code == 503)
+            refused = http.post("/v1/completions", json=LONG)
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        assert [stream.result() for stream in streams] == ["data: [DONE]"] * 3
+        assert server.process.wait(30) == 0
+
+
+def test_a_second_sigterm_ends_the_process_at_once(tmp_path: Path):
+    with running(tmp_path) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        began = threading.Event()
+        stream = pool.submit(read_stream, server, {**LONG, "max_tokens": 4000}, began)
+        assert began.wait(60)
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: "stopping" in server.text())
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(10) == -signal.SIGKILL
+        with pytest.raises(httpx.HTTPError):
+            stream.result()
+
+
+def test_a_stopped_engine_is_not_alive_within_the_limit_and_a_busy_one_is(tmp_path: Path):
+    with running(tmp_path, "--liveness-timeout", "2") as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        began = threading.Event()
+        pool.submit(read_stream, server, {**LONG, "max_tokens": 300}, began)
+        assert began.wait(60)
+        with server.http() as http:
+            assert http.get("/health/live").status_code == 200
+            os.kill(server.engine_pid(), signal.SIGSTOP)
+            time.sleep(2.5)
+            assert http.get("/health/live").status_code == 503
+            os.kill(server.engine_pid(), signal.SIGCONT)
+            wait_until(lambda: http.get("/health/live").status_code == 200)
+
+
+def test_a_client_that_vanishes_frees_its_place(server: Running):
+    for stream in (True, False):
+        began = threading.Event()
+
+        def leave(stream: bool = stream, began: threading.Event = began) -> None:
+            body = {**LONG, "max_tokens": 8000, "stream": stream}
+            with (
+                httpx.Client(base_url=server.url, trust_env=False, timeout=3) as http,
+                http.stream("POST", "/v1/completions", json=body) as answer,
+            ):
+                next(answer.iter_lines())
+                began.set()
+
+        if stream:
+            leave()
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                leave()
+        wait_until(lambda: gauge(server, "num_requests_running") == 0)
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(tmp_path: Path):
+    flags = ("--max-running", "1", "--max-queued-requests", "1")
+    with running(tmp_path, *flags) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        began = threading.Event()
+        pool.submit(read_stream, server, LONG, began)
+        assert began.wait(60)
+        waiting = pool.submit(read_stream, server, {**LONG, "max_tokens": 2}, threading.Event())
+        wait_until(lambda: gauge(server, "num_requests_waiting") == 1)
+        with server.http() as http:
+            refused = http.post("/v1/completions", json=LONG)
+        assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["code"] == "queue_full"
+        assert waiting.result() == "data: [DONE]"
+
+
+def test_a_request_that_waits_too_long_is_a_408(tmp_path: Path):
+    flags = ("--max-running", "1", "--queue-timeout", "0.5")
+    with running(tmp_path, *flags) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        began = threading.Event()
+        pool.submit(read_stream, server, LONG, began)
+        assert began.wait(60)
+        with server.http() as http:
+            refused = http.post("/v1/completions", json=LONG)
+        assert refused.status_code == 408 and "--queue-timeout, 0.5 s" in refused.text
+
+
+def test_two_thousand_queued_requests_are_all_answered_or_refused(server: Running):
+    limits = httpx.Limits(max_connections=500)
+
+    def ask(http: httpx.Client) -> int:
+        return http.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code
+
+    with (
+        httpx.Client(base_url=server.url, trust_env=False, timeout=300, limits=limits) as http,
+        concurrent.futures.ThreadPoolExecutor(500) as pool,
+    ):
+        codes = list(pool.map(lambda _: ask(http), range(2000)))
+    assert set(codes) <= {200, 429} and codes.count(200) >= 256
+    assert server.process.poll() is None
+
+
+def test_a_killed_engine_ends_the_server_after_it_said_so(tmp_path: Path):
+    with running(tmp_path) as server:
+        os.kill(server.engine_pid(), signal.SIGKILL)
+        assert server.process.wait(20) == 1
+        assert "engine failed" in server.text()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"", 400), (b"[]", 400), (b'{"prompt": "' + b"a" * 5_000_000 + b'"}', 413), (b"\xff\xfe", 400)],
+)
+def test_malformed_and_huge_bodies_are_refused(server: Running, body: bytes, status: int):
+    with server.http(headers={"content-type": "application/json"}) as http:
+        answer = http.post("/v1/completions", content=body)
+    assert answer.status_code == status
+    assert json.loads(answer.text)["error"]["message"]
+
+
+def test_a_setting_that_is_wrong_stops_the_process_with_exit_code_2(tmp_path: Path):
+    with running(tmp_path, "--dtype", "int3", wait=False) as server:
+        assert server.process.wait(30) == 2
+        assert server.text() == "serving_image: --dtype: 'int3' is none of auto, float32, bfloat16, float16\n"
