@@ -82,6 +82,7 @@ class _Loop:
             case Cancel(request_id):
                 self._compiling = [pair for pair in self._compiling if pair[0].id != request_id]
                 self.stepper.cancel(request_id)
+                self.connection.send(Stepped([], self.stepper.stats()))  # no step may follow that would tell it
             case LoadAdapter(call, spec):
                 self.connection.send(Reply(call, self._load(spec)))
             case UnloadAdapter(call, name):

@@ -25,7 +25,7 @@ def locked(keys: Path) -> Iterator[Running]:
 
 
 def status(server: Running, key: str, path: str = "/v1/models", **options: object) -> int:
-    with server.http(headers={"Authorization": f"Bearer {key}"}) as http:
+    with server.http(headers={"Authorization": f"Bearer {key}"} if key else {}) as http:
         return http.request("POST" if options else "GET", path, **options).status_code
 
 
