@@ -16,6 +16,7 @@ from kaito_components.manifests import device_plugin
 from kaito_components.options import Reader
 from kaito_components.plan.types import AzureOptions
 from kaito_components.review import Review, learnt
+from kaito_components.spec.model import ConfigMap, Secret
 
 OWNER_TAG = "kaito-pulumi-stack"  # on each pool, so that no stack takes over another one's
 _made: WeakKeyDictionary[Any, dict[Any, "Cluster"]] = WeakKeyDictionary()  # by running program, then by args
@@ -58,6 +59,7 @@ class Cluster:
         provider: the explicit Kubernetes provider of every object.
         resource_group, name: of the AKS cluster; None for one that is known only by kubeconfig.
         queued_pools: the pools that the program has declared so far; the next one must wait for them.
+        beside: the ConfigMaps and Secrets that the program has declared so far beside its Workspaces, by kind and name.
         review: what its Workspaces cost, and whether Azure will give what they ask for.
 
     Raises:
@@ -78,6 +80,7 @@ class Cluster:
         self.resource_group, self.name = given.get("resource_group"), given.get("name")
         self.context: str | None = given.get("context")
         self.queued_pools: list[pulumi.Resource] = []
+        self.beside: dict[tuple[str, str, str], tuple[ConfigMap | Secret, pulumi.CustomResource]] = {}
         self.review = Review(azure)
         self._pools: dict[str, str] = {}
         self._brings_device_plugin = bool(given.get("device_plugin", True))

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 
 from kaito_components import names
+from kaito_components.connection import Cluster
 from kaito_components.declare import kubernetes_object, this_stack
 from kaito_components.spec.model import ConfigMap, Secret
 
@@ -28,11 +29,26 @@ def make_objects(
     return made
 
 
-def make_beside(
-    objects: Sequence[ConfigMap | Secret], provider: pulumi.ProviderResource
-) -> list[pulumi.CustomResource]:
-    """Declares the ConfigMaps and Secrets that stand beside Workspaces in their files; Secrets' values stay secret."""
-    return [_declare(one, provider) for one in objects]
+def make_beside(objects: Sequence[ConfigMap | Secret], cluster: Cluster) -> list[pulumi.CustomResource]:
+    """Declares the ConfigMaps and Secrets that stand beside Workspaces; Secrets' values stay secret.
+
+    Raises:
+        pulumi.RunError: the program has declared one of that name with other content.
+    """
+    return [_once(one, cluster) for one in objects]
+
+
+def _once(one: ConfigMap | Secret, cluster: Cluster) -> pulumi.CustomResource:
+    """Workspaces that are given by Python args name the same ConfigMap each for itself."""
+    kind = type(one).__name__
+    known, made = cluster.beside.get((kind, one.namespace, one.name), (one, None))
+    if known != one:
+        text = "stands beside two Workspaces with different content; give it the same content, or two names"
+        raise pulumi.RunError(f"{kind} {one.name} in namespace {one.namespace} {text}")
+    if made is None:
+        made = _declare(one, cluster.provider)
+        cluster.beside[kind, one.namespace, one.name] = one, made
+    return made
 
 
 def _declare(one: ConfigMap | Secret, provider: pulumi.ProviderResource) -> pulumi.CustomResource:

@@ -207,7 +207,7 @@ def planned_from_args(name: str, args: Mapping[str, Any], replicas: int | None =
             refuse_pools_elsewhere(plans, args["cluster"])
             cluster = cluster_of(args["cluster"])
             whole = reviewed(plans, cluster, strict)
-            beside = make_beside(bundle.config_maps, cluster.provider)
+            beside = make_beside(bundle.config_maps, cluster)
             return [Planned(one, cluster, beside) for one in whole]
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)

@@ -1,15 +1,15 @@
 """`kaito convert FILE...`: a Pulumi program in Python that makes what KAITO's files describe. No engine, no network."""
 
-import json
-import keyword
-import re
+import base64
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from kaito_components.cli.convert_args import workspace_args
+from kaito_components.cli.python_text import Code, literal, text, unique, variables
 from kaito_components.errors import InvalidWorkspace
 from kaito_components.names import logical_name
 from kaito_components.spec import model
@@ -22,8 +22,11 @@ HEAD = '''"""Made by `kaito convert {files}`: run it with `pulumi up`.
 import pulumi
 {imports}
 config = pulumi.Config()
-cluster = Cluster({{"resource_group": config.require("resourceGroup"), "name": config.require("cluster")}})
+cluster = Cluster({cluster})
 '''
+AKS = '{"resource_group": config.require("resourceGroup"), "name": config.require("cluster")}'
+Settings = dict[tuple[str, str, str], str]
+KUBECONFIG = '{"kubeconfig": config.require_secret("kubeconfig")}'
 
 
 def convert(files: Annotated[list[Path], typer.Argument(help="Workspace files, KAITO's YAML")]) -> None:
@@ -39,6 +42,8 @@ def convert(files: Annotated[list[Path], typer.Argument(help="Workspace files, K
         for found in bad.findings:
             print(f"{found.severity}: {found}", file=sys.stderr)
         raise typer.Exit(2 if any(found.code == "unreadable-file" for found in bad.findings) else 1) from None
+    for line in not_carried(bundle):
+        print(f"warning: {line}", file=sys.stderr)
     print(program(bundle, " ".join(file.name for file in files)), end="")
 
 
@@ -46,129 +51,120 @@ def program(bundle: model.Bundle, files: str) -> str:
     """The program. A Secret's values are not in it: they come from the configuration of the stack."""
     alone = [one for one in bundle.workspaces if not one.inference_set]
     classes = ["Cluster", *(["InferenceSet"] if bundle.inference_sets else []), *(["Workspace"] if alone else [])]
-    imports = ["import pulumi_kubernetes"] if bundle.secrets else []
+    beside: list[model.ConfigMap | model.Secret] = [*(one for one in bundle.config_maps if not _is_config(one, bundle)), *bundle.secrets]
+    imports = ["import pulumi_kubernetes"] if beside else []
     imports += ["", f"from kaito_components import {', '.join(classes)}", ""]
-    parts = [HEAD.format(files=files, commands="\n".join(_commands(bundle)), imports="\n".join(imports))]
-    parts += [_secret(one) for one in bundle.secrets]
-    parts += [_component("Workspace", one, _args(one, bundle)) for one in alone]
+    settings, called = _settings(bundle.secrets), variables(map(_name, [*beside, *alone, *bundle.inference_sets]))
+    cluster = AKS if _needs_aks(bundle) else KUBECONFIG
+    commands = "\n".join(_commands(bundle, settings))
+    parts = [HEAD.format(files=files, commands=commands, imports="\n".join(imports), cluster=cluster)]
+    parts += [_beside(one, called[_name(one)], settings) for one in beside]
+    after = [called[_name(one)] for one in beside]
+    parts += [_component("Workspace", one, called[_name(one)], workspace_args(one, bundle), after) for one in alone]
     for whole in bundle.inference_sets:
-        args = {**_args(whole.template, bundle), "replicas": whole.replica_count}
-        parts.append(_component("InferenceSet", whole, args))
+        args = {**workspace_args(whole.template, bundle), "replicas": whole.replica_count}
+        parts.append(_component("InferenceSet", whole, called[_name(whole)], args, after))
     return "\n".join(parts)
 
 
-def _commands(bundle: model.Bundle) -> Iterator[str]:
-    """What the stack must be told before."""
-    yield "pulumi config set resourceGroup RESOURCE_GROUP"
-    yield "pulumi config set cluster AKS_CLUSTER"
+def not_carried(bundle: model.Bundle) -> Iterator[str]:
+    """What the files have and the program has not."""
+    for one in bundle.config_maps:
+        given = sorted({*one.labels, *one.annotations})
+        if given and _is_config(one, bundle):
+            yield f"ConfigMap {one.name}: {', '.join(given)}: WorkspaceArgs.config_maps takes no labels or annotations"
+
+
+def _is_config(one: model.ConfigMap, bundle: model.Bundle) -> bool:
+    """Whether a Workspace takes its settings from it; the Workspace makes it then."""
+    parts = ((spec.namespace, part.config) for spec in bundle.workspaces if (part := spec.inference or spec.tuning))
+    return (one.namespace, one.name) in parts
+
+
+def _needs_aks(bundle: model.Bundle) -> bool:
+    return any(one.resource.instance_type for one in bundle.workspaces)
+
+
+def _commands(bundle: model.Bundle, settings: Settings) -> Iterator[str]:
+    """What the stack must be told before. Without a value, Pulumi asks for it or reads it from a pipe."""
+    if _needs_aks(bundle):
+        yield "pulumi config set resourceGroup RESOURCE_GROUP"
+        yield "pulumi config set cluster AKS_CLUSTER"
+    else:
+        yield "pulumi config set --secret kubeconfig < KUBECONFIG_FILE"
     for one in bundle.secrets:
         for key in (*one.data, *one.string_data):
-            yield f"pulumi config set --secret {_setting(one, key)} VALUE     # {key} of {one.name}, as plain text"
+            form = "in base64" if key in _binary(one) else "as plain text"
+            setting = settings[one.namespace, one.name, key]
+            yield f"pulumi config set --secret {setting}     # {key} of {one.name}, {form}"
 
 
-def _secret(one: model.Secret) -> str:
+def _settings(secrets: Sequence[model.Secret]) -> Settings:
+    """Namespace, name and key of each value of a Secret -> a key of the configuration, which no other value has."""
+    return unique([(key, f"{key[0]}-{key[1]}-{key[2].lstrip('.')}") for one in secrets for key in _keys(one)], "-")
+
+
+def _keys(one: model.Secret) -> list[tuple[str, str, str]]:
+    return [(one.namespace, one.name, key) for key in (*one.data, *one.string_data)]
+
+
+def _beside(one: model.ConfigMap | model.Secret, variable: str, settings: Settings) -> str:
+    """A ConfigMap or Secret that stands by itself."""
+    kind = type(one).__name__
     metadata: dict[str, Any] = {"name": one.name, "namespace": one.namespace}
     metadata |= {key: dict(given) for key in ("labels", "annotations") if (given := getattr(one, key))}
-    values = {key: Code(f"config.require_secret({_text(_setting(one, key))})") for key in (*one.data, *one.string_data)}
-    name = f"{logical_name(one.namespace, one.name)}-secret"
-    return f"""{_variable(name)} = pulumi_kubernetes.core.v1.Secret(
-    {_text(name)},
-    metadata={_literal(metadata, 1)},
-    type={_text(one.type)},
-    string_data={_literal(values, 1)},
-    opts=pulumi.ResourceOptions(provider=cluster.provider),
+    fields: dict[str, Any] = {"metadata": metadata}
+    if isinstance(one, model.Secret):
+        fields |= {"type": one.type, **_values(one, settings)}
+    else:
+        fields["data"] = dict(one.data)
+    lines = "".join(f"    {key}={literal(value, 1)},\n" for key, value in fields.items())
+    return f"""{variable} = pulumi_kubernetes.core.v1.{kind}(
+    {text("-".join(_name(one)))},
+{lines}    opts=pulumi.ResourceOptions(provider=cluster.provider),
 )
 """
 
 
-def _component(kind: str, one: model.Workspace | model.InferenceSet, args: Mapping[str, Any]) -> str:
+def _name(one: Any) -> tuple[str, ...]:
+    """Its name for Pulumi, and its kind where that is needed to tell it from a Workspace."""
+    kind = (type(one).__name__.lower(),) if isinstance(one, model.ConfigMap | model.Secret) else ()
+    return logical_name(one.namespace, one.name), *kind
+
+
+def _values(one: model.Secret, settings: Settings) -> dict[str, dict[str, Code]]:
+    """The values by field: text as it is, what is no text in base64."""
+
+    def read(keys: Sequence[str]) -> dict[str, Code]:
+        return {key: Code(f"config.require_secret({text(settings[one.namespace, one.name, key])})") for key in keys}
+
+    binary = _binary(one)
+    plain = [key for key in (*one.data, *one.string_data) if key not in binary]
+    return {field: read(keys) for field, keys in (("data", binary), ("string_data", plain)) if keys}
+
+
+def _binary(one: model.Secret) -> list[str]:
+    """The keys whose value is no text."""
+    return [key for key, value in one.data.items() if not _is_text(value)]
+
+
+def _is_text(value: str) -> bool:
+    try:
+        base64.b64decode(value).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _component(
+    kind: str, one: model.Workspace | model.InferenceSet, variable: str, args: Mapping[str, Any], after: Sequence[str]
+) -> str:
     name = logical_name(one.namespace, one.name)
     given = {"cluster": Code("cluster"), **({} if name == one.name else {"workspace_name": one.name}), **args}
-    return f"""{_variable(name)} = {kind}(
-    {_text(name)},
-    {_literal(given, 1)},
-)
-pulumi.export({_text(name)}, {_variable(name)}.endpoint)
+    opts = f"    opts=pulumi.ResourceOptions(depends_on=[{', '.join(after)}]),\n" if after else ""
+    return f"""{variable} = {kind}(
+    {text(name)},
+    {literal(given, 1)},
+{opts})
+pulumi.export({text(name)}, {variable}.endpoint)
 """
-
-
-class Code(str):
-    """What stands in the program as it is."""
-
-
-def _literal(value: Any, depth: int) -> str:
-    """A value as Python writes it, one entry a line."""
-    inner, outer = "    " * (depth + 1), "    " * depth
-    if isinstance(value, Mapping) and value:
-        entries = (f"{inner}{_text(key)}: {_literal(item, depth + 1)},\n" for key, item in value.items())
-        return f"{{\n{''.join(entries)}{outer}}}"
-    if isinstance(value, list | tuple) and value:
-        return f"[\n{''.join(f'{inner}{_literal(item, depth + 1)},{chr(10)}' for item in value)}{outer}]"
-    return _text(value) if isinstance(value, str) and not isinstance(value, Code) else str(value)
-
-
-def _text(value: str) -> str:
-    """A string in double quotes; what JSON writes is Python, too."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _args(spec: model.Workspace, bundle: model.Bundle) -> dict[str, Any]:
-    """The args as `WorkspaceArgs` has them."""
-    resource: dict[str, Any] = {"label_selector": {"match_labels": dict(spec.resource.match_labels)}}
-    if spec.resource.instance_type:
-        resource["instance_type"] = spec.resource.instance_type
-    if spec.resource.count != 1:
-        resource["count"] = spec.resource.count
-    if spec.resource.partition:
-        resource["partition"] = _given(vars(spec.resource.partition))
-    args: dict[str, Any] = {"resource": resource}
-    if spec.namespace != "default":
-        args["namespace"] = spec.namespace
-    if spec.annotations:
-        args["annotations"] = dict(spec.annotations)
-    part = spec.inference or spec.tuning
-    args["inference" if spec.inference else "tuning"] = _inference(spec.inference) if spec.inference else _tuning(spec)
-    if part and part.config and (found := bundle.config_map(spec.namespace, part.config)):
-        args["config_maps"] = {found.name: dict(found.data)}
-    return args
-
-
-def _inference(part: model.Inference) -> dict[str, Any]:
-    adapters = [_given({"source": _source(one.source), "strength": one.strength}) for one in part.adapters]
-    preset = _preset(part.preset) if part.preset else None
-    return _given({"preset": preset, "template": part.template, "config": part.config, "adapters": adapters})
-
-
-def _tuning(spec: model.Workspace) -> dict[str, Any]:
-    part = spec.tuning
-    assert part
-    out = _given({**vars(part.output)})
-    values = {"preset": _preset(part.preset), "method": part.method, "input": _source(part.input), "output": out}
-    return _given({**values, "config": part.config})
-
-
-def _preset(ref: model.PresetRef) -> dict[str, Any]:
-    options = {"image": ref.image, "image_pull_secrets": list(ref.image_pull_secrets)}
-    options |= {"model_access_secret": ref.model_access_secret}
-    mode = ref.access_mode if ref.access_mode != "public" else None
-    return _given({"name": ref.name, "access_mode": mode, "preset_options": _given(options)})
-
-
-def _source(source: model.DataSource) -> dict[str, Any]:
-    lists = {"urls": list(source.urls), "image_pull_secrets": list(source.image_pull_secrets)}
-    return _given({**vars(source), **lists})
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is not given."""
-    return {key: value for key, value in values.items() if value not in (None, (), [], {})}
-
-
-def _variable(name: str) -> str:
-    word = re.sub(r"\W", "_", name)
-    return f"{word}_" if keyword.iskeyword(word) or word in ("cluster", "config", "pulumi") else word
-
-
-def _setting(one: model.Secret, key: str) -> str:
-    """The key of the configuration for a value of a Secret."""
-    return f"{one.namespace}-{one.name}-{key.lstrip('.')}"
