@@ -4,9 +4,12 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kaito_components.codes import codes
+from kaito_components.errors import Finding
 from local_cloud.azure_http import AzureHttp
 from local_cloud.instance import Instance
 from local_cloud.nodes import core_api
@@ -14,6 +17,23 @@ from local_cloud.shared import shared_instance
 from tests.azure_market import market
 
 CHECKOUT = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:8]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_finding_is_registered() -> Iterator[None]:
+    """A finding with a code or a severity that `data/findings.csv` does not have cannot be made in a test."""
+    make = Finding.__init__
+
+    def checked(self: Finding, *args: Any, **values: Any) -> None:
+        make(self, *args, **values)
+        known = codes().get(self.code)
+        assert known, f"{self.code} is not registered"
+        weighed = {"info"} if self.accepted else {"error"} if "warning" in known.severities else set()
+        assert self.severity in {*known.severities, *weighed}, f"{self.code} is not registered as {self.severity}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Finding, "__init__", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

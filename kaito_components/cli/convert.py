@@ -51,7 +51,10 @@ def program(bundle: model.Bundle, files: str) -> str:
     """The program. A Secret's values are not in it: they come from the configuration of the stack."""
     alone = [one for one in bundle.workspaces if not one.inference_set]
     classes = ["Cluster", *(["InferenceSet"] if bundle.inference_sets else []), *(["Workspace"] if alone else [])]
-    beside: list[model.ConfigMap | model.Secret] = [*(one for one in bundle.config_maps if not _is_config(one, bundle)), *bundle.secrets]
+    beside: list[model.ConfigMap | model.Secret] = [
+        *(one for one in bundle.config_maps if not _is_config(one, bundle)),
+        *bundle.secrets,
+    ]
     imports = ["import pulumi_kubernetes"] if beside else []
     imports += ["", f"from kaito_components import {', '.join(classes)}", ""]
     settings, called = _settings(bundle.secrets), variables(map(_name, [*beside, *alone, *bundle.inference_sets]))

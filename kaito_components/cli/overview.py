@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from kaito_components.live.cluster import Query
 from kaito_components.live.snapshot import Object, Snapshot, goal_of, labels_of, name_of
 from kaito_components.live.status import StatusRow, row
-from kaito_components.names import WORKSPACE_LABEL
+from kaito_components.names import INFERENCE_SET_LABEL, WORKSPACE_LABEL
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 WORKLOADS = ("deployments", "statefulsets", "jobs")
@@ -31,13 +31,19 @@ def rows(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ())
 
     Args:
         objects: the collection of that name, see `queries`.
-        wanted: names of Workspaces; none: all.
+        wanted: names of Workspaces, and of InferenceSets for all of their replicas; none: all.
     """
     names = set(wanted)
     workloads = [workload for kind in WORKLOADS for workload in objects(kind)]
-    found = [workload for workload in workloads if not names or labels_of(workload)[WORKSPACE_LABEL] in names]
+    found = [workload for workload in workloads if not names or names & _called(workload)]
     made = [row(_snapshot(workload, objects), goal_of(workload)) for workload in found]
     return sorted(made, key=lambda one: (one.namespace, one.name))
+
+
+def _called(workload: Object) -> set[str]:
+    """What one may call its Workspace: by its name, or by that of its InferenceSet."""
+    labels = labels_of(workload)
+    return {labels[WORKSPACE_LABEL], labels.get(INFERENCE_SET_LABEL, labels[WORKSPACE_LABEL])}
 
 
 def _snapshot(workload: Object, objects: Callable[[str], Iterable[Object]]) -> Snapshot:

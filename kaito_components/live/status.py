@@ -12,7 +12,8 @@ from typing import Any
 from kaito_components.live import conditions
 from kaito_components.live.conditions import Check
 from kaito_components.live.diagnosis import Trouble, troubles
-from kaito_components.live.snapshot import Goal, Snapshot, matching, name_of
+from kaito_components.live.snapshot import Goal, Snapshot, labels_of, matching, name_of
+from kaito_components.names import INFERENCE_SET_LABEL
 
 MESSAGE_CHARACTERS = 256  # KAITO's limit
 CLASSIFIED = (
@@ -49,12 +50,14 @@ class StatusRow:
     worker_nodes: tuple[str, ...]
     conditions: tuple[Condition, ...]
     troubles: tuple[Trouble, ...] = field(compare=False)
+    inference_set: str = ""  # the InferenceSet that it is a replica of
 
     def as_dict(self) -> dict[str, Any]:
         """The columns, for JSON and for Pulumi's outputs; what does not apply is left out."""
         whole = {
             "name": self.name,
             "namespace": self.namespace,
+            "inferenceSet": self.inference_set or None,
             "instance": self.instance,
             "resourceReady": self.resource_ready,
             "inferenceReady": self.inference_ready,
@@ -86,6 +89,7 @@ def row(snapshot: Snapshot, goal: Goal) -> StatusRow:
         worker_nodes=tuple(sorted(name_of(node) for node in matching(snapshot.nodes, goal.node_selector))),
         conditions=(*_resource_conditions(nodes, found), work, whole),
         troubles=found,
+        inference_set=(labels_of(snapshot.workload) if snapshot.workload else {}).get(INFERENCE_SET_LABEL, ""),
     )
 
 

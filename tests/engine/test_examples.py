@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from local_cloud.instance import Instance
-from local_cloud.nodes import apply_node, delete_node, node_manifest
+from local_cloud.nodes import apply_node, core_api, delete_node, node_manifest
 from local_cloud.stack import PROJECT, Stack
 from tests.engine.conftest import Azure
+from tests.engine.workspaces import config_map, inference, secret
 
 MakeStack = Callable[..., Stack]
 FILES = ("workspace-*.yaml", "inference-set-*.yaml")
@@ -45,6 +47,36 @@ def test_a_program_that_imports_the_package_serves_a_model_on_a_cpu_size(
         outputs = stack.outputs()
         assert outputs["url"] == f"http://smollm2.{namespace}.svc.cluster.local/v1"
         assert outputs["model"] == "smollm2-135m-instruct" and outputs["status"]["workspaceReady"] is True
+    finally:
+        stack.remove()
+
+
+def test_the_program_that_kaito_convert_writes_runs(
+    cloud: Instance, azure: Azure, namespace: str, tmp_path: Path
+) -> None:
+    objects = [inference("phi", config="c"), config_map("c", "vllm: {max-num-seqs: 8}"), secret("push")]
+    for one in objects:
+        one["metadata"]["namespace"] = namespace
+    (tmp_path / "w.yaml").write_text(yaml.safe_dump_all(objects))
+    command = [str(PROJECT / ".venv/bin/python"), "-m", "kaito_components.cli", "convert", str(tmp_path / "w.yaml")]
+    program = tmp_path / "converted"
+    program.mkdir()
+    (program / "__main__.py").write_text(subprocess.check_output(command, text=True, cwd=PROJECT, timeout=60))
+    runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": str(PROJECT / ".venv")}}
+    (program / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "converted", "runtime": runtime}))
+    settings = {"resourceGroup": azure.name, "cluster": azure.name, f"{namespace}-push-dockerconfigjson": "{}"}
+    environment = {
+        **cloud.env(),
+        "KAITO_LOCAL_CLOUD": str(azure.arm.instance_dir),
+        "PYTHONPATH": str(PROJECT),
+    }
+    config = {f"converted:{key}": value for key, value in settings.items()}
+    stack = Stack(environment, tmp_path, config, project=program)
+    try:
+        stack.up()
+        assert stack.preview("--expect-no-changes").ops == {} and len(azure.pools) == 1
+        with core_api(cloud.kubeconfig) as api:
+            assert api.read_namespaced_config_map("c", namespace).data and api.read_namespaced_secret("push", namespace)
     finally:
         stack.remove()
 
@@ -107,8 +139,6 @@ def test_a_model_runs_on_a_slice_of_a_gpu(
 def test_each_stack_of_the_repository_previews_or_says_what_to_fill_in(
     cloud: Instance, stack_file: Path, tmp_path: Path
 ) -> None:
-    import yaml
-
     config = yaml.safe_load(stack_file.read_text())["config"]
     stack = Stack({**os.environ, **cloud.env()}, tmp_path, config)
     try:

@@ -1,17 +1,19 @@
 """Whatever the reader and the plan accept, a real API server accepts: Workspaces put together at random."""
 
+import copy
+from collections import Counter
 from typing import Any
 
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kaito_components.errors import InvalidWorkspace, KaitoError
-from kaito_components.manifests import workload_objects
-from kaito_components.plan import NodeOptions, plan
+from kaito_components.manifests import set_service, workload_objects
+from kaito_components.plan import NodeOptions, Plan, plan
 from kaito_components.spec.reader import read_documents
 from local_cloud.instance import Instance
 from local_cloud.providers.kubernetes.client import Cluster
-from tests.engine.workspaces import config_map
+from tests.engine.workspaces import config_map, secret
 
 SIZES = [
     "Standard_NC24ads_A100_v4",
@@ -21,6 +23,11 @@ SIZES = [
     "Standard_NV6ads_A10_v5",
 ]
 PRESETS = ["phi-4-mini-instruct", "phi-3-mini-128k-instruct", "smollm2-135m-instruct", "falcon-7b", "gpt-oss-20b"]
+KEYS = {"API_KEY": "k", "HF_TOKEN": "t", "keys": "k"}
+TRAINING = {
+    "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "t"},
+    "data": {"training_config.yaml": "training_config: {TrainingArguments: {num_train_epochs: 2}}"},
+}  # fmt: skip
 names = st.from_regex(r"[a-z]([-a-z0-9]{0,60}[a-z0-9])?", fullmatch=True)
 secret_names = st.from_regex(r"[a-z0-9]{1,9}([.-][a-z0-9]{1,9}){0,5}", fullmatch=True)
 images = st.sampled_from(["r.example.com/a:1", "r.example.com:5000/b/c@sha256:" + "0" * 64, "web"])
@@ -35,6 +42,7 @@ annotations = st.fixed_dictionaries({}, optional={
     "kaito.sh/bypass-resource-checks": st.just("x"),
     "kaito.sh/performance-mode": st.sampled_from(["balanced", "throughput"]),
     "pulumi.kaito.sh/weights": st.sampled_from(["huggingface", "pvc:c/sub", "hostPath:/m", "image:r.example.com/w:1"]),
+    "pulumi.kaito.sh/api-key-secret": st.just("key"),
     "pulumi.kaito.sh/dtype": st.sampled_from(["float16", "float32"]),
 })  # fmt: skip
 
@@ -76,11 +84,15 @@ tuning = st.fixed_dictionaries({
     "input": source() | st.just({"urls": ["https://example.com/a.parquet"]}),
     "output": st.fixed_dictionaries({"image": images, "imagePushSecret": secret_names})
     | st.fixed_dictionaries({"volumeSource": volumes}),
-})  # fmt: skip
+}, optional={"config": st.just("t")})  # fmt: skip
 resources = st.fixed_dictionaries(
     {"labelSelector": st.fixed_dictionaries({"matchLabels": st.dictionaries(names, label_values, max_size=2)})},
     optional={"instanceType": st.sampled_from(SIZES), "count": st.integers(1, 3)},
 )
+resources |= st.fixed_dictionaries({
+    "labelSelector": st.just({"matchLabels": {"a": "b"}}),
+    "partition": st.fixed_dictionaries({"mode": st.just("mig"), "profile": st.sampled_from(["1g.10gb", "3g.40gb"])}),
+})  # fmt: skip
 heads = st.fixed_dictionaries({
     "apiVersion": st.sampled_from(["kaito.sh/v1alpha1", "kaito.sh/v1beta1"]),
     "kind": st.just("Workspace"),
@@ -91,23 +103,51 @@ bodies = st.one_of(inference.map(lambda one: {"inference": one}), tuning.map(lam
 workspaces = st.builds(lambda head, body: {**head, **body}, heads, bodies)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(workspaces)
-def test_what_is_accepted_here_is_accepted_there(cloud: Instance, namespace: str, document: dict[str, Any]) -> None:
-    document["metadata"]["namespace"] = namespace
-    beside = config_map("c", "vllm: {max-num-seqs: 8}")
-    beside["metadata"]["namespace"] = namespace
-    provider = "aks" if document["resource"].get("instanceType") else "existing"
+nodes = st.fixed_dictionaries({}, optional={
+    "spot": st.booleans(), "zones": st.lists(st.sampled_from(["1", "2", "3"]), unique=True, max_size=2).map(tuple),
+    "os_disk_gib": st.integers(30, 2048),
+})  # fmt: skip
+
+
+def test_what_is_accepted_here_is_accepted_there(cloud: Instance, namespace: str) -> None:
+    server = Cluster(str(cloud.kubeconfig))
+    accepted: Counter[str] = Counter()
+
+    @settings(max_examples=160, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(workspaces | workspaces.map(as_set), nodes)
+    def each(document: dict[str, Any], options: dict[str, Any]) -> None:
+        plans = planned(document, options, namespace)
+        for one in plans:
+            for manifest in [*workload_objects(one), *([set_service(one)] if one.spec.inference_set else [])]:
+                server.apply(manifest, "test", force=False, dry_run=True)
+            accepted[document["kind"]] += 1
+
+    each()
+    assert accepted["Workspace"] >= 20 and accepted["InferenceSet"] >= 10, accepted
+
+
+def as_set(document: dict[str, Any]) -> dict[str, Any]:
+    """An InferenceSet of such a Workspace; one that tunes is refused."""
+    head = {key: value for key, value in document["metadata"].items() if key != "annotations"}
+    resource = {key: value for key, value in document["resource"].items() if key == "instanceType"}
+    template = {"metadata": {"annotations": document["metadata"]["annotations"]}, "resource": resource}
+    template |= {key: document[key] for key in ("inference", "tuning") if key in document}
+    spec = {"replicas": 1, "labelSelector": document["resource"]["labelSelector"], "template": template}
+    return {"apiVersion": "kaito.sh/v1beta1", "kind": "InferenceSet", "metadata": head, "spec": spec}
+
+
+def planned(document: dict[str, Any], options: dict[str, Any], namespace: str) -> list[Plan]:
+    """The plans, if all of it is accepted. No exception but ours may come out."""
+    objects = [document, config_map("c", "vllm: {max-num-seqs: 8}"), TRAINING, secret("key") | {"stringData": KEYS}]
+    objects = copy.deepcopy(objects)
+    for one in objects:
+        one["metadata"]["namespace"] = namespace
     try:
-        bundle = read_documents([document, beside])
-        planned = plan(
-            bundle.workspaces[0], bundle=bundle, nodes=NodeOptions(provider=provider), image_registry="r.example.com"
-        )
+        bundle = read_documents(objects)
+        on_pools = any(one.resource.instance_type for one in bundle.workspaces)
+        how = NodeOptions(**options) if on_pools else NodeOptions(provider="existing")
+        plans = [plan(one, bundle=bundle, nodes=how, image_registry="r.example.com") for one in bundle.workspaces]
     except KaitoError as refused:
         assert isinstance(refused, InvalidWorkspace) and refused.findings
-        event("refused")
-        return
-    assume(not any(finding.severity == "error" for finding in planned.findings))
-    event("accepted")
-    for manifest in workload_objects(planned):
-        Cluster(str(cloud.kubeconfig)).apply(manifest, "test", force=False, dry_run=True)
+        return []
+    return [one for one in plans if not any(finding.severity == "error" for finding in one.findings)]

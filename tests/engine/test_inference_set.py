@@ -8,13 +8,19 @@ from kubernetes import client, config
 from local_cloud.instance import Instance
 from local_cloud.stack import Stack
 from tests.engine.conftest import Azure
+from tests.engine.test_changes import SETS, cells, documented
 
 Files = Callable[..., list[str]]
 
 
-def inference_set(replicas: int, preset: str = "phi-4-mini-instruct") -> dict[str, Any]:
+LARGER = "Standard_NC40ads_H100_v5"
+
+
+def inference_set(
+    replicas: int, preset: str = "phi-4-mini-instruct", size: str = "Standard_NC24ads_A100_v4"
+) -> dict[str, Any]:
     template = {
-        "resource": {"instanceType": "Standard_NC24ads_A100_v4"},
+        "resource": {"instanceType": size},
         "inference": {"preset": {"name": preset}},
     }
     spec = {"replicas": replicas, "labelSelector": {"matchLabels": {"apps": "phi"}}, "template": template}
@@ -29,13 +35,28 @@ def test_a_set_grows_shrinks_rolls_and_leaves_nothing(
     assert len(azure.pools) == 2 and endpoints(cloud, namespace) == 2
     assert stack.preview("--expect-no-changes").ops == {}
     files(inference_set(3))
-    assert set(stack.up().ops) == {f"phi-2{part}" for part in ("", "-pool", "-service", "-deployment", "-ready")}
+    grown = stack.up()
+    assert set(grown.ops) == {f"phi-2{part}" for part in ("", "-pool", "-service", "-deployment", "-ready")}
+    assert said("`spec.replicas`") == {cells(grown.order, name) for name in ("phi-0", "phi-1")}
     files(inference_set(2, preset="phi-3-mini-128k-instruct"))
-    order = [name for op, name in stack.up().order if op == "update" and not name.endswith("-service")]
+    changed = stack.up()
+    order = [name for op, name in changed.order if op == "update" and name != "phi-service"]
     assert order == ["phi-0-deployment", "phi-0-ready", "phi-1-deployment", "phi-1-ready"]
+    assert said("`spec.template.inference.preset.name`") == {cells(changed.order, name) for name in ("phi-0", "phi-1")}
     assert len(azure.pools) == 2 and endpoints(cloud, namespace) == 2
+    files(inference_set(1, preset="phi-3-mini-128k-instruct"))
+    assert said("`spec.replicas`") == {cells(stack.up().order, "phi-0")}
+    assert len(azure.pools) == 1 and endpoints(cloud, namespace) == 1
+    files(inference_set(1, preset="phi-3-mini-128k-instruct", size=LARGER))
+    assert said("`spec.template.resource.instanceType`") == {cells(stack.up().order, "phi-0")}
+    assert len(azure.pools) == 1 and endpoints(cloud, namespace) == 1
     stack.destroy()
     assert azure.pools == set() and stack.resources().total() == 0
+
+
+def said(change: str) -> set[tuple[str, ...]]:
+    """What docs/changes.md says of each replica that stays."""
+    return {documented()[SETS, change]}
 
 
 def endpoints(cloud: Instance, namespace: str) -> int:

@@ -1,9 +1,11 @@
 """The table of `kaito status`."""
 
+from dataclasses import replace
+
 import pytest
 from observed import goal, node, running_pod, snapshot, tuning, tuning_snapshot
 
-from kaito_components.cli.status import Table, as_json, human
+from kaito_components.cli.status_text import Table, as_json, human, set_lines
 from kaito_components.live.status import row
 
 SERVING = row(snapshot(), goal())
@@ -31,6 +33,14 @@ def test_tuning_adds_a_column() -> None:
 def test_all_namespaces_add_a_column() -> None:
     header, line = words(SERVING, with_namespace=True)
     assert (header[0], line[0]) == ("NAMESPACE", "models")
+
+
+def test_a_set_is_counted_below_its_replicas() -> None:
+    replicas = [replace(SERVING, inference_set="phi"), replace(BROKEN, inference_set="phi"), TUNING]
+    blank, header, line = (one.split() for one in set_lines(replicas, with_namespace=True))
+    assert blank == [] and header == ["NAMESPACE", "INFERENCESET", "REPLICAS", "READYREPLICAS", "AGE"]
+    assert line[:4] == ["models", "phi", "2", "1"]
+    assert set_lines([SERVING], with_namespace=False) == []
 
 
 def test_columns_are_aligned_and_plain() -> None:
