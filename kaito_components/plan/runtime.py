@@ -12,6 +12,7 @@ from kaito_components.spec.model import Adapter, PresetRef, Workspace
 VERSION = "0.1.0"  # of our two images
 VLLM_IMAGE = "mcr.microsoft.com/aks/kaito/kaito-base:0.5.0"  # KAITO 0.12's base image: vLLM 0.25.1
 BFLOAT16_MIN_CAPABILITY = 8.0  # NVIDIA's Ampere is the first to have it
+CURRENT_CUDA = "cu132"  # of the PyTorch in requirements-images.lock, as PyTorch names its builds
 CUDA_12_6_BELOW = 7.5  # PyTorch's builds for CUDA 12.8 and later leave Volta out
 MEMORY_SHARES = {"NVIDIA A10": 0.82}  # of a GPU that vLLM takes; KAITO 0.12 pkg/sku
 DEFAULT_MEMORY_SHARE = 0.84
@@ -67,7 +68,7 @@ def choose_image(spec: Workspace, runtime: Runtime, hardware: Hardware, registry
         return ""
     if runtime == "vllm":
         return VLLM_IMAGE
-    build = "cu128" if hardware.has_capability(CUDA_12_6_BELOW) else "cu126" if hardware.gpus else "cpu"
+    build = CURRENT_CUDA if hardware.has_capability(CUDA_12_6_BELOW) else "cu126" if hardware.gpus else "cpu"
     prefix = f"{registry.rstrip('/')}/" if registry else ""
     return f"{prefix}kaito-{'tuning' if spec.tuning else 'serving'}:{VERSION}-{build}"
 

@@ -23,7 +23,7 @@ def test_the_quick_start_is_planned_with_a_warning_about_its_retired_size() -> N
     ("size", "preset", "runtime", "dtype", "image"),
     [
         (A100, "phi-4-mini-instruct", "vllm", "bfloat16", "mcr.microsoft.com/aks/kaito/kaito-base:0.5.0"),
-        (T4, "phi-4-mini-instruct", "transformers", "float16", "r.example.com/kaito-serving:0.1.0-cu128"),
+        (T4, "phi-4-mini-instruct", "transformers", "float16", "r.example.com/kaito-serving:0.1.0-cu132"),
         (V100, "phi-4-mini-instruct", "transformers", "float16", "r.example.com/kaito-serving:0.1.0-cu126"),
         (CPU, "smollm2-135m-instruct", "transformers", "float32", "r.example.com/kaito-serving:0.1.0-cpu"),
     ],

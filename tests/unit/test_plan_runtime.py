@@ -1,12 +1,14 @@
 """The command lines: KAITO's for vLLM, and those of our two images."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kaito_components.plan import Hardware
-from kaito_components.plan.runtime import choose_runtime
+from kaito_components.plan.runtime import CURRENT_CUDA, choose_runtime
 from kaito_components.presets import load_preset
 from kaito_components.spec.model import Adapter, DataSource
 from tests.unit.workspaces import A10, A100, CPU, T4, V100, config, inference, planned, tuning
@@ -109,6 +111,12 @@ def test_several_copies_of_a_model_keep_no_cache_in_the_nodes_memory(size: str, 
     assert ("--kaito-kv-cache-cpu-memory-utilization=0" in planned(inference(size, preset)).command) is off
 
 
+def test_the_tag_of_the_current_cuda_is_that_of_the_locked_pytorch() -> None:
+    lock = (Path(__file__).parents[2] / "requirements-images.lock").read_text()
+    major, minor = re.findall(r"^cuda-toolkit==(\d+)\.(\d+)", lock, re.MULTILINE)[0]
+    assert f"cu{major}{minor}" == CURRENT_CUDA
+
+
 DTYPES = ["bfloat16", "float16", "float32"]
 CAPABILITIES = [(V100, 7.0), (T4, 7.5), (A100, 8.0), (A10, 8.6), ("Standard_NC40ads_H100_v5", 9.0), (CPU, None)]
 
@@ -119,7 +127,7 @@ def test_compute_capability_decides_runtime_dtype_and_image(size: str, capabilit
     is_new = capability is not None and capability >= 8.0
     assert made.runtime == ("vllm" if is_new else "transformers")
     assert made.dtype == ("bfloat16" if is_new else "float16" if capability else "float32")
-    build = "cpu" if capability is None else "cu126" if capability < 7.5 else "cu128"
+    build = "cpu" if capability is None else "cu126" if capability < 7.5 else "cu132"
     served = planned(inference(size, "smollm2-135m-instruct", annotations={"kaito.sh/runtime": "transformers"}))
     tuned = planned(tuning(size, "smollm2-135m-instruct"))
     assert served.image.endswith(f"kaito-serving:0.1.0-{build}") and tuned.image.endswith(f"kaito-tuning:0.1.0-{build}")

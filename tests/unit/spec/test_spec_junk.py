@@ -112,13 +112,18 @@ YAML_PARTS = st.sampled_from(
         "?",
     ]
 )
+TEXT = st.lists(YAML_PARTS | st.characters(), max_size=30).map(
+    lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(YAML_PARTS | st.characters(), max_size=30).map("".join), st.randoms(use_true_random=False))
-def test_a_file_of_any_text_gives_a_bundle_or_our_error(tmp_path_factory: Any, text: str, order: random.Random) -> None:
+@given(TEXT | st.binary(max_size=60), st.randoms(use_true_random=False))
+def test_a_file_of_any_bytes_gives_a_bundle_or_our_error(
+    tmp_path_factory: Any, junk: bytes, order: random.Random
+) -> None:
     file: Path = tmp_path_factory.getbasetemp() / f"junk-{order.randrange(10**9)}.yaml"
-    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    file.write_bytes(junk)
     try:
         read_files([file])
     except InvalidWorkspace as refused:
