@@ -16,6 +16,7 @@ from serving_image.app import make_app, make_monitoring_app, make_server
 from serving_image.engine.process import ProcessEngine
 from serving_image.errors import SettingsError
 from serving_image.settings import Settings
+from serving_image.source import find
 
 log = logging.getLogger("serving")
 
@@ -46,15 +47,17 @@ async def _serve(settings: Settings) -> int:
     listeners = [_listener(make_app(server))]
     if settings.metrics_port:
         listeners.append(_listener(make_monitoring_app(server)))
-    engine.start()
     tasks = [
         asyncio.create_task(each.serve([each_socket])) for each, each_socket in zip(listeners, sockets, strict=True)
     ]
     stop = _on_signals()
-    loading = asyncio.create_task(_load(server, changed))
+    loading = asyncio.create_task(_load(server, engine, changed))
     failed = asyncio.create_task(_failed(engine, changed))
     try:
-        await asyncio.wait([*tasks, failed, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        ends = [*tasks, failed, asyncio.create_task(stop.wait()), asyncio.create_task(_raises(loading))]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done() and (error := loading.exception()):
+            raise error
         code = 1 if engine.state == "failed" else await _drain(server)
     finally:
         loading.cancel()
@@ -66,15 +69,24 @@ async def _serve(settings: Settings) -> int:
     return code
 
 
-async def _load(server: Server, changed: asyncio.Event) -> None:
-    """The tokenizer, while the engine loads the weights in its process."""
+async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -> None:
+    """The files, then the tokenizer, while the engine loads the weights in its process."""
     settings = server.settings
-    server.tokenizer = await asyncio.to_thread(tokenizer.load, settings.model, settings.chat_template)
+    source = await asyncio.to_thread(find, settings)
+    engine.start(source)
+    server.tokenizer = await asyncio.to_thread(tokenizer.load, source, settings.chat_template)
     while server.engine.state == "loading":
         changed.clear()
         await changed.wait()
     if info := server.engine.info:
         log.info("ready: %s", info.description)
+
+
+async def _raises(loading: asyncio.Task[None]) -> None:
+    """Ends only if loading fails."""
+    await asyncio.wait([loading])
+    if loading.exception() is None:
+        await asyncio.Event().wait()
 
 
 async def _failed(engine: ProcessEngine, changed: asyncio.Event) -> None:

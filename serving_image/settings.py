@@ -65,9 +65,7 @@ class Settings:
     api_key_file: Path | None = setting(None, optional_path, "API keys, one a line; read again when the file changes")
     admin_key_file: Path | None = setting(None, optional_path, "keys for /v1/adapters, which is off without them")
     chat_template: Path | None = setting(None, optional_path, "Jinja file in place of the model's own template")
-    tool_call_parser: str = setting("", choice("", "hermes", "llama3_json", "mistral"), "how tool calls are written")
     log_level: str = setting("info", choice("debug", "info", "warning", "error"), "of the log, which is JSON lines")
-    trace_endpoint: str = setting("", text, "OTLP/HTTP address for OpenTelemetry traces; default: off")
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property

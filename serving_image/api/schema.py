@@ -145,35 +145,6 @@ class Message(Body):
         return message
 
 
-class Function(Body):
-    """A tool that the model may call."""
-
-    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-    description: StrictStr | None = None
-    parameters: dict[str, Any] | None = None
-    strict: StrictBool | None = None
-
-
-class Tool(Body):
-    """OpenAI's wrapper of a function."""
-
-    type: Literal["function"]
-    function: Function
-
-
-class NamedFunction(Body):
-    """The name alone."""
-
-    name: StrictStr
-
-
-class NamedTool(Body):
-    """tool_choice that names one."""
-
-    type: Literal["function"]
-    function: NamedFunction
-
-
 class ChatBody(SamplingBody):
     """POST /v1/chat/completions."""
 
@@ -181,9 +152,8 @@ class ChatBody(SamplingBody):
     max_completion_tokens: Annotated[Count, Field(ge=1)] | None = None
     logprobs: StrictBool = False
     top_logprobs: Annotated[Count, Field(ge=0, le=MAX_LOGPROBS)] | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
-    parallel_tool_calls: StrictBool = True
+    tools: Literal[None] = None
+    tool_choice: Literal["none", None] = None
     add_generation_prompt: StrictBool = True
     continue_final_message: StrictBool = False
     chat_template: StrictStr | None = None

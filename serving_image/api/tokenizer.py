@@ -8,6 +8,7 @@ from typing import Any
 
 from serving_image.api.refusals import Refusal, bad
 from serving_image.requests import Sampling
+from serving_image.source import Source
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class Tokenizer:
         return self.encode(text, special=False)
 
 
-def load(folder: str, template: Path | None) -> Tokenizer:
-    """From the model's folder."""
+def load(source: Source, template: Path | None) -> Tokenizer:
+    """From the model's files."""
     from transformers import AutoTokenizer
 
-    inner = AutoTokenizer.from_pretrained(folder)
-    config = _generation_config(Path(folder))
+    inner = AutoTokenizer.from_pretrained(source.folder, **source.loading)
+    config = _generation_config(source.folder)
     ends = config.get("eos_token_id", inner.eos_token_id)
     ends = [ends] if isinstance(ends, int) else list(ends or [])
     sampled = config.get("do_sample", True)

@@ -14,14 +14,15 @@ from serving_image.engine.protocol import Info
 from serving_image.engine.stepper import Stepper
 from serving_image.errors import WeightsError
 from serving_image.settings import Settings
+from serving_image.source import Source
 
 FREE_SHARE = 0.5  # of the memory that the weights leave; the rest is for activations and other programs
 
 
-def build(settings: Settings) -> tuple[Stepper, Grammars, Info]:
+def build(settings: Settings, source: Source) -> tuple[Stepper, Grammars, Info]:
     """The engine, ready for requests."""
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
-    loaded = weights.load(settings.model, settings)
+    loaded = weights.load(source, settings)
     context, budget = _cache_tokens(settings, loaded.shape, loaded.context_tokens)
     limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
     adapters = Adapters(loaded.model)
@@ -33,7 +34,7 @@ def build(settings: Settings) -> tuple[Stepper, Grammars, Info]:
         f"cache {budget} tokens ({budget * loaded.shape.token_bytes / 2**20:.0f} MiB)"
     )
     vocabulary = loaded.model.config.get_text_config().vocab_size
-    return stepper, Grammars(settings.model, vocabulary), Info(context, vocabulary, description)
+    return stepper, Grammars(source, vocabulary), Info(context, vocabulary, description)
 
 
 def _cache_tokens(settings: Settings, shape: Shape, context: int) -> tuple[int, int]:

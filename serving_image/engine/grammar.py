@@ -10,6 +10,7 @@ from llguidance import LLMatcher, LLTokenizer
 from transformers import AutoTokenizer
 
 from serving_image.errors import EngineError
+from serving_image.source import Source
 
 
 class Matcher:
@@ -40,8 +41,8 @@ class Matcher:
 class Grammars:
     """Compiles grammars in a thread, so that nobody else's tokens wait."""
 
-    def __init__(self, tokenizer_folder: str, vocabulary: int) -> None:
-        self._folder = tokenizer_folder
+    def __init__(self, source: Source, vocabulary: int) -> None:
+        self._source = source
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
         self._lock = Lock()
@@ -54,6 +55,6 @@ class Grammars:
     def _ready(self) -> LLTokenizer:
         with self._lock:
             if self._tokenizer is None:
-                inner = AutoTokenizer.from_pretrained(self._folder)
+                inner = AutoTokenizer.from_pretrained(self._source.folder, **self._source.loading)
                 self._tokenizer = llguidance.hf.from_tokenizer(inner, self._vocabulary)
             return self._tokenizer

@@ -20,6 +20,7 @@ from serving_image.errors import AdapterError
 from serving_image.requests import Progress, Request, Stats
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import Settings
+from serving_image.source import Source
 
 
 class ProcessEngine:
@@ -37,13 +38,16 @@ class ProcessEngine:
         self._calls: dict[int, asyncio.Future[str]] = {}
         self._numbers = itertools.count()
         self._moved = time.monotonic()
+        self.process: Any = None
 
-    def start(self) -> None:
+    def start(self, source: Source) -> None:
         """Start the process; `state` says when it is ready."""
         self._loop = asyncio.get_running_loop()
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self.process = context.Process(target=worker.main, args=(theirs, self._settings), daemon=True, name="engine")
+        self.process = context.Process(
+            target=worker.main, args=(theirs, self._settings, source), daemon=True, name="engine"
+        )
         self.process.start()
         theirs.close()
         Thread(target=self._send_all, args=(ours,), daemon=True, name="to-engine").start()
@@ -51,8 +55,9 @@ class ProcessEngine:
 
     def stop(self) -> None:
         """End the process, whatever it does."""
-        self.process.kill()
-        self.process.join(5)
+        if self.process:
+            self.process.kill()
+            self.process.join(5)
 
     async def submit(self, request: Request) -> AsyncIterator[Progress]:
         """As in protocol.Engine."""

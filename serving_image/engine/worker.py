@@ -12,17 +12,18 @@ from serving_image.errors import AdapterError, ServingError
 from serving_image.requests import Progress, Request, Sampling
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import Settings
+from serving_image.source import Source
 
 if TYPE_CHECKING:
     from serving_image.engine.grammar import Matcher
 
 
-def main(connection: Connection, settings: Settings) -> None:
+def main(connection: Connection, settings: Settings, source: Source) -> None:
     """Until the other side hangs up. Signals are the other side's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        loop = _Loop(connection, settings)
+        loop = _Loop(connection, settings, source)
     except ServingError as error:
         connection.send(Failed(str(error)))
         return
@@ -39,11 +40,11 @@ def main(connection: Connection, settings: Settings) -> None:
 class _Loop:
     """Messages in, a step, messages out."""
 
-    def __init__(self, connection: Connection, settings: Settings) -> None:
+    def __init__(self, connection: Connection, settings: Settings, source: Source) -> None:
         from serving_image.engine.build import build  # imports torch: seconds, and only in this process
 
         self.connection = connection
-        self.stepper, self.grammars, info = build(settings)
+        self.stepper, self.grammars, info = build(settings, source)
         self._compiling: list[tuple[Request, Future[Matcher]]] = []  # grammars, beside the steps
         self._warm_up()
         connection.send(Ready(info))

@@ -1,0 +1,79 @@
+"""The model's files: what is wrong with them is said by name; quantized and packed ones serve too."""
+
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from benchmarks import small_model
+from serving_image.errors import WeightsError
+from serving_image.settings import read
+from serving_image.source import find
+from tests.serving.servers import running
+
+CHAT = {"prompt": "What is the capital of France?", "generate_kwargs": {"max_length": 100, "do_sample": False}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_model.folder(), tmp_path / "model"))
+
+
+def problem(model: Path | str, *flags: str) -> str:
+    with pytest.raises(WeightsError) as caught:
+        find(read(["--model", str(model), *flags], {}))
+    return str(caught.value)
+
+
+def test_a_truncated_file_is_named_with_both_sizes(folder: Path):
+    weights = folder / "model.safetensors"
+    whole = weights.stat().st_size
+    with weights.open("r+b") as file:
+        file.truncate(whole - 1000)
+    assert f"model.safetensors: has {whole - 1000} bytes instead of {whole}" in problem(folder)
+
+
+def test_a_file_that_is_no_weights_is_named(folder: Path):
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 20) + b"<html>not found</html>")
+    assert "model.safetensors: is no safetensors file" in problem(folder)
+
+
+def test_a_missing_shard_is_named(folder: Path):
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}')
+    assert "model-2.safetensors: is missing" in problem(folder)
+
+
+def test_pickled_weights_are_not_read(folder: Path):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "pickled weights (.bin) are not read" in problem(folder)
+
+
+def test_a_folder_that_is_not_there_is_named():
+    assert problem("/does/not/exist") == "--model /does/not/exist: there is no such folder"
+
+
+def test_offline_without_the_model_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert "example/model: Hugging Face cannot be reached and the cache" in problem("example/model")
+
+
+def test_a_model_that_cannot_be_batched_here_is_refused_with_the_reason(folder: Path, tmp_path: Path):
+    config = (folder / "config.json").read_text().replace("LlamaForCausalLM", "MistralForCausalLM")
+    config = config.replace('"model_type": "llama"', '"model_type": "mistral", "sliding_window": 64')
+    (folder / "config.json").write_text(config)
+    with running(tmp_path, model=str(folder), wait=False) as server:
+        assert server.process.wait(120) == 1
+        assert "a sliding window of 64 tokens, which this server does not run" in server.text()
+
+
+@pytest.mark.parametrize("flags", [("--quantization", "nf4"), ("--quantization", "int8"), ("--dtype", "bfloat16")])
+def test_quantized_and_16_bit_weights_answer(tmp_path: Path, flags: tuple[str, ...]):
+    with running(tmp_path, *flags) as server, server.http() as http:
+        assert "Paris" in http.post("/chat", json=CHAT).json()["Result"]
+
+
+def test_a_gguf_file_answers(tmp_path: Path):
+    with running(tmp_path, model=str(small_model.gguf_file())) as server, server.http() as http:
+        assert "Paris" in http.post("/chat", json=CHAT).json()["Result"]
