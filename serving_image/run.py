@@ -80,6 +80,8 @@ async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -
         await changed.wait()
     if info := server.engine.info:
         log.info("ready: %s", info.description)
+        for loss in info.losses:
+            log.warning("not as elsewhere: %s", loss)
 
 
 async def _raises(loading: asyncio.Task[None]) -> None:

@@ -34,7 +34,7 @@ def build(settings: Settings, source: Source) -> tuple[Stepper, Grammars, Info]:
         f"cache {budget} tokens ({budget * loaded.shape.token_bytes / 2**20:.0f} MiB)"
     )
     vocabulary = loaded.model.config.get_text_config().vocab_size
-    return stepper, Grammars(source, vocabulary), Info(context, vocabulary, description)
+    return stepper, Grammars(source, vocabulary), Info(context, vocabulary, description, loaded.losses)
 
 
 def _cache_tokens(settings: Settings, shape: Shape, context: int) -> tuple[int, int]:

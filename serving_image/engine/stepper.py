@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -62,20 +62,22 @@ class Stepper:
             prefix_hits_tokens=batch.prefix_hits,
         )
 
-    def step(self) -> list[Progress]:
-        """Compute one step and say what came of it; nothing to do gives nothing."""
+    def step(self) -> Iterator[list[Progress]]:
+        """Compute one step: first who leaves the queue, before it takes its time, then what came of it."""
         plan = self.batch.plan()
         if not plan.all:
-            return []
+            return
+        if plan.started:
+            yield [Progress(each.request.id, started=True, cached_tokens=cached) for each, cached in plan.started]
         plan.decoding.sort(key=lambda work: (_pool(work).length, _row_index(work)))
-        started = [
-            Progress(sequence.request.id, started=True, cached_tokens=cached) for sequence, cached in plan.started
-        ]
-        with torch.inference_mode():
-            try:
-                return started + self._run(plan)
-            except Exception:
-                return started + [progress for work in plan.all for progress in self._run_alone(work)]
+        yield self._compute(plan)
+
+    @torch.inference_mode()
+    def _compute(self, plan: Plan) -> list[Progress]:
+        try:
+            return self._run(plan)
+        except Exception:
+            return [progress for work in plan.all for progress in self._run_alone(work)]
 
     def _run(self, plan: Plan) -> list[Progress]:
         logits, sequences = self._forward(plan)

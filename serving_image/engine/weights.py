@@ -23,13 +23,14 @@ class Loaded:
     model: Any
     shape: kv.Shape
     context_tokens: int
+    losses: tuple[str, ...] = ()  # what this model can elsewhere and not here
 
 
 def load(source: Source, settings: Settings) -> Loaded:
     """The model on its device.
 
     Raises:
-        WeightsError: It is too big, or of a kind that cannot be batched here.
+        WeightsError: It is too big, of a kind that cannot be batched here, or asked for a context it cannot have.
     """
     AttentionInterface.register(attention.NAME, attention.attend)
     device = torch.device(
@@ -49,7 +50,8 @@ def load(source: Source, settings: Settings) -> Loaded:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     shape = kv.Shape(config.num_hidden_layers, heads, dim, dim, model.dtype, device)
-    return Loaded(model, shape, min(settings.max_model_len or 2**31, config.max_position_embeddings))
+    context, losses = _context(config, settings.max_model_len)
+    return Loaded(model, shape, context, losses)
 
 
 def _dtype(name: str, device: torch.device) -> Any:
@@ -92,14 +94,35 @@ def _check_memory(source: Source, settings: Settings, device: torch.device) -> N
         )
 
 
+def _context(config: Any, wanted: int | None) -> tuple[int, tuple[str, ...]]:
+    """(tokens, losses). Rows know no sliding window, so the context ends where a window would begin to hide."""
+    longest, window = config.max_position_embeddings, _window(config)
+    if wanted and window and wanted > window:
+        raise WeightsError(
+            f"--max-model-len {wanted}: layers of this model see {window} tokens at a time, which is the longest "
+            "context here; ask for less, or use the vLLM runtime"
+        )
+    context = min(each for each in (wanted, longest, window) if each)
+    if wanted or not window or window >= longest:
+        return context, ()
+    return context, (f"context: {context} tokens instead of {longest}, as layers see only so many at a time",)
+
+
+def _window(config: Any) -> int | None:
+    """How far the layers see that do not see everything."""
+    kinds = getattr(config, "layer_types", None)
+    some = "sliding_attention" in kinds if kinds else getattr(config, "use_sliding_window", True)
+    return getattr(config, "sliding_window", None) if some else None
+
+
 def _check_kind(model: Any, config: Any) -> None:
-    """Attention over rows knows neither windows, soft caps nor states: a wrong answer would be the result."""
-    kinds = set(getattr(config, "layer_types", None) or []) - {"full_attention"}
+    """Attention over rows knows neither soft caps, sinks nor states: a wrong answer would be the result."""
+    kinds = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
     reasons = [f"layers of kind {', '.join(sorted(kinds))}"] if kinds else []
-    if not kinds and getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
-        reasons.append(f"a sliding window of {config.sliding_window} tokens")
     if getattr(config, "attn_logit_softcapping", None):
         reasons.append("soft-capped attention")
+    if any(hasattr(module, "sinks") for module in model.modules()):
+        reasons.append("attention sinks")
     if not getattr(model, "_supports_attention_backend", False):
         reasons.append("attention that is not exchangeable")
     if reasons:

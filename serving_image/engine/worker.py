@@ -56,8 +56,8 @@ class _Loop:
             self._compiling = [pair for pair in self._compiling if pair not in done]
             for request, compiled in done:
                 self._add(request, compiled)
-            if self.stepper.has_work:
-                self.connection.send(Stepped(self.stepper.step(), self.stepper.stats()))
+            for progress in self.stepper.step():
+                self.connection.send(Stepped(progress, self.stepper.stats()))
 
     def _receive(self) -> None:
         """All messages that are there; waits for one where there is nothing to do."""
@@ -103,5 +103,5 @@ class _Loop:
         """A real token, before anybody is told that the model is ready."""
         self.stepper.add(Request("warm-up", (0, 1, 2, 3), 2, Sampling(temperature=0)))
         while self.stepper.has_work:
-            if failed := [each for each in self.stepper.step() if each.finish == "error"]:
+            if failed := [each for part in self.stepper.step() for each in part if each.finish == "error"]:
                 raise ServingError(f"the model fails its first request: {failed[0].message}")
