@@ -89,8 +89,8 @@ def _check_memory(source: Source, settings: Settings, device: torch.device) -> N
     if needed > free:
         raise WeightsError(
             f"{source.folder}: the weights need {needed / 2**30:.1f} GiB ({source.weight_bytes / 2**30:.1f} GiB of "
-            f"files x {factor:g} for --dtype {settings.dtype} --quantization {settings.quantization}) and {device.type} has "
-            f"{free / 2**30:.1f} GiB free; use a smaller --dtype, --quantization, or more memory"
+            f"files x {factor:g} for --dtype {settings.dtype} --quantization {settings.quantization}) and "
+            f"{device.type} has {free / 2**30:.1f} GiB free; use a smaller --dtype, --quantization, or more memory"
         )
 
 
