@@ -12,7 +12,7 @@ import pulumi
 from kaito_components import names
 from kaito_components.declare import azure_invoke, kubernetes_object, provider_version, this_stack
 from kaito_components.existing_pools import ExistingPool
-from kaito_components.manifests import device_plugin
+from kaito_components.manifests import device_plugin, priority
 from kaito_components.options import Reader
 from kaito_components.plan.types import AzureOptions
 from kaito_components.review import Review, learnt
@@ -84,6 +84,7 @@ class Cluster:
         self.review = Review(azure)
         self._pools: dict[str, str] = {}
         self._brings_device_plugin = bool(given.get("device_plugin", True))
+        self._priority: pulumi.CustomResource | None = None
         self._device_plugin: pulumi.CustomResource | None = None
         identifier, default_name = _identity(given)
         if self.name is None:
@@ -118,6 +119,13 @@ class Cluster:
             manifest = device_plugin(this_stack())
             self._device_plugin = kubernetes_object(name, manifest, self.provider, pulumi.ResourceOptions())
         return names.device_plugin_labels(this_stack())
+
+    def prefer_tuning(self) -> str:
+        """Declares, once, the PriorityClass of this stack's tuning Jobs; returns its name."""
+        name = names.tuning_priority(this_stack())
+        if self._priority is None:
+            self._priority = kubernetes_object(name, priority(name), self.provider, pulumi.ResourceOptions())
+        return name
 
     def _look_up(self, azure: AzureOptions) -> None:
         """This stack's pools of a cluster whose name is known; of one that this program makes, none is there yet."""

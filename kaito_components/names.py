@@ -33,6 +33,8 @@ STACK_ANNOTATION = "pulumi.kaito.sh/stack"  # on our objects: which stack they b
 WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
 DTYPE_ANNOTATION = "pulumi.kaito.sh/dtype"
 API_KEY_ANNOTATION = "pulumi.kaito.sh/api-key-secret"
+SERVE_ANNOTATION = "pulumi.kaito.sh/serve"
+PART_LABEL, SERVING_PART = "pulumi.kaito.sh/part", "serving"  # tells a tuning Workspace's server from its Job
 ACCEPT_ANNOTATION = "pulumi.kaito.sh/accept"
 
 MIG_RESOURCE = "nvidia.com/mig-{profile}"  # what the device plugin offers with the strategy "mixed"
@@ -70,6 +72,21 @@ def login_volume(secret: str) -> str:
 def device_plugin_labels(stack: str) -> dict[str, str]:
     """By which the device plugin of a stack finds the nodes of the stack's GPU pools."""
     return {DEVICE_PLUGIN_LABEL: hashlib.sha256(stack.encode()).hexdigest()[:8]}
+
+
+def tuning_priority(stack: str) -> str:
+    """The PriorityClass of a stack's tuning Jobs."""
+    return f"kaito-tuning-{hashlib.sha256(stack.encode()).hexdigest()[:8]}"
+
+
+def serves(annotations: Mapping[str, str]) -> bool:
+    """Whether a tuning Workspace serves what it tuned."""
+    return annotations.get(SERVE_ANNOTATION) != "false"
+
+
+def scaler_name(workspace: str) -> str:
+    """The ServiceAccount of a tuning Job, its Role and its RoleBinding."""
+    return f"{workspace}-scaler"
 
 
 def service_address(namespace: str, name: str) -> str:

@@ -80,6 +80,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
         namespace: str,
         workspace: str,
         kind: str,
+        kinds: Sequence[str],
         node_selector: Mapping[str, str],
         expected_nodes: int,
         gpus_per_node: int,
@@ -95,7 +96,8 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
         Args:
             kubeconfig: its content.
             kind: of the workload: Deployment, StatefulSet or Job.
-            until: ready (inference), started or completed (tuning), or none, which does not wait.
+            kinds: of all objects that bear the Workspace's name.
+            until: ready (it answers), started or completed (tuning), or none, which does not wait.
             triggers: a change of any of them waits again.
             stack: whose the Workspace's objects are.
         """
@@ -106,6 +108,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             "namespace": namespace,
             "workspace": workspace,
             "kind": kind,
+            "kinds": list(kinds),
             "node_selector": dict(node_selector),
             "expected_nodes": expected_nodes,
             "gpus_per_node": gpus_per_node,
@@ -123,24 +126,29 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
 
 def _waited(props: dict[str, Any]) -> dict[str, Any]:
     """All outputs, once the goal is reached."""
-    from kaito_components.live.waiting import asked_for, wait
+    from kaito_components.live.status import together
+    from kaito_components.live.waiting import asked_for, stages, wait
 
     goal = asked_for(props)
     if goal.until == "none":
         status = {"name": goal.workspace, "namespace": goal.namespace, "instance": goal.instance}
         return {**props, "status": status, "pod_names": [], "node_names": [], "ready_seconds": 0}
-    cluster = _cluster(props)
+    cluster, left, reached = _cluster(props), float(props["timeout_seconds"]), []
     try:
-        reached = wait(cluster, goal, float(props["timeout_seconds"]), _say)
+        for stage in stages(goal):
+            reached.append(wait(cluster, stage, left, _say))
+            left -= reached[-1].seconds
     finally:
         cluster.close()
-    _say(f"{goal.workspace}: {goal.until} after {reached.seconds:.1f} s")
+    seconds, first, last = sum(one.seconds for one in reached), reached[0], reached[-1]
+    row = first.row if first is last else together(first.row, last.row)
+    _say(f"{goal.workspace}: {goal.until} after {seconds:.1f} s")
     return {
         **props,
-        "status": reached.row.as_dict(),
-        "pod_names": list(reached.pods),
-        "node_names": list(reached.row.worker_nodes),
-        "ready_seconds": reached.seconds,
+        "status": row.as_dict(),
+        "pod_names": list(last.pods),
+        "node_names": list(row.worker_nodes),
+        "ready_seconds": seconds,
     }
 
 
@@ -164,7 +172,7 @@ def _in_the_way(props: dict[str, Any]) -> str:
 
 def _is_still_ready(props: dict[str, Any]) -> bool:
     """Also when it cannot be known: a refresh must not fail because the kubeconfig of the last `up` has expired."""
-    from kaito_components.live.waiting import asked_for, is_reached
+    from kaito_components.live.waiting import asked_for, is_reached, stages
 
     goal = asked_for(props)
     if goal.until == "none":
@@ -174,7 +182,7 @@ def _is_still_ready(props: dict[str, Any]) -> bool:
     except ClusterError:
         return True
     try:
-        return is_reached(cluster, goal)
+        return all(is_reached(cluster, stage) for stage in stages(goal))
     except ClusterError:
         return True
     finally:

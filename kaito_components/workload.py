@@ -10,6 +10,8 @@ from kaito_components.connection import Cluster
 from kaito_components.declare import kubernetes_object, this_stack
 from kaito_components.spec.model import ConfigMap, Secret
 
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
+
 
 def make_objects(
     manifests: Sequence[Mapping[str, Any]],
@@ -18,12 +20,15 @@ def make_objects(
     after: Sequence[pulumi.Resource],
 ) -> list[pulumi.CustomResource]:
     """Declares Services and workload; the workload comes up after the nodes, and goes before them."""
-    made = []
+    made: list[pulumi.CustomResource] = []
     for manifest in manifests:
         kind, metadata = manifest["kind"], manifest["metadata"]
         annotations = {**metadata["annotations"], names.STACK_ANNOTATION: this_stack()}
         manifest = {**manifest, "metadata": {**metadata, "annotations": annotations}}
-        opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after) if kind != "Service" else None)
+        needed = [*after, *(one for one in made if kind == "Job")] if kind in WORKLOADS else None
+        opts = pulumi.ResourceOptions(parent=parent, depends_on=needed)
+        if manifest.get("spec", {}).get("replicas") == 0:  # given a pod by the tuning Job
+            opts.ignore_changes = ["spec.replicas"]
         logical = f"{names.logical_name(metadata['namespace'], metadata['name'])}-{kind.lower()}"
         made.append(kubernetes_object(logical, manifest, provider, opts))
     return made

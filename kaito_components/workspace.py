@@ -18,7 +18,8 @@ from kaito_components.names import logical_name, service_address
 from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
-from kaito_components.plan.runtime import preset_ref, served_name
+from kaito_components.plan.runtime import preset_ref
+from kaito_components.plan.serving import model_name
 from kaito_components.plan.types import NodeProvider, Until
 from kaito_components.presets.resolving import resolve
 from kaito_components.spec.args import WorkspaceSpecArgs
@@ -97,15 +98,16 @@ class Workspace(pulumi.ComponentResource):
         if planned.cost:
             pulumi.log.info(f"cost: {money(planned.cost)}; {origin(planned.cost, today())}", self)
         nodes = self._nodes(planned, cluster)
-        manifests = workload_objects(planned)
+        shares_gpus = planned.serving is not None and planned.gpus_per_node > 0
+        manifests = workload_objects(planned, cluster.prefer_tuning() if shares_gpus else "")
         made = make_objects(manifests, cluster.provider, self, [*nodes, *beside])
         self.ready = self._wait(planned, manifests, cluster, [*nodes, *made])
         pool = planned.pool.name if planned.pool else None
-        preset, address = planned.preset, service_address(planned.namespace, planned.name)
+        address = service_address(planned.namespace, planned.name)
         values = {
             "endpoint": address,
             "openai_base_url": f"{address}/v1",
-            "model_name": served_name(planned.spec, preset) if preset else None,
+            "model_name": model_name(planned),
             "status": self.ready.status,
             "node_pool": pool,
             "resources": [{"kind": one.kind, "name": one.name} for one in planned.resources],
@@ -153,6 +155,7 @@ class Workspace(pulumi.ComponentResource):
             namespace=planned.namespace,
             workspace=planned.name,
             kind=manifests[-1]["kind"],
+            kinds=[one["kind"] for one in manifests if one["metadata"]["name"] == planned.name],
             node_selector=planned.node_selector,
             expected_nodes=planned.node_count,
             gpus_per_node=planned.gpus_per_node,

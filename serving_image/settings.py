@@ -64,6 +64,7 @@ class Settings:
     write_timeout: float = setting(60.0, seconds, "seconds a client may leave its stream unread; 0: no limit")
     api_key_file: Path | None = setting(None, optional_path, "API keys, one a line; read again when the file changes")
     admin_key_file: Path | None = setting(None, optional_path, "keys for /v1/adapters, which is off without them")
+    default_model: str = setting("", text, "adapter for requests that name no model; default: the model itself")
     chat_template: Path | None = setting(None, optional_path, "Jinja file in place of the model's own template")
     log_level: str = setting("info", choice("debug", "info", "warning", "error"), "of the log, which is JSON lines")
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
@@ -93,6 +94,9 @@ def read(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
             problems.append(f"{origin}: {raw!r} {error}")
     if "model" not in given:
         problems.append("--model is required: a folder, a .gguf file or a Hugging Face id")
+    default, known = values.get("default_model"), [one.name for one in values.get("adapter", ())]
+    if default and default not in known:
+        problems.append(f"--default-model {default!r} is no --adapter; there are: {', '.join(known) or 'none'}")
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**values, origins={name: origin for name, (_, origin) in given.items()})

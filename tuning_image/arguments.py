@@ -28,6 +28,7 @@ class Arguments:
     merge: bool = False
     only_check: bool = False
     port: int | None = None
+    then_serve: str | None = None
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -69,4 +70,5 @@ def parser() -> argparse.ArgumentParser:
     add("--merge", action="store_true", help="also write the full weights with the adapter merged in")
     add("--only-check", action="store_true", help="check settings and data, write the data report, load no model")
     add("--port", type=int, help="serve /health and /metrics here (default: $TUNING_PORT, 5000 in the container)")
+    add("--then-serve", metavar="NAMESPACE/DEPLOYMENT", help="give this server a new pod when the adapter is there")
     return result

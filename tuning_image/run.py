@@ -13,7 +13,7 @@ from tuning_image import lock, monitor, tokenizing
 from tuning_image.data import loading, report
 from tuning_image.data.tokens import Masking, Tokens, tokenize
 from tuning_image.errors import UserError
-from tuning_image.output import push, result
+from tuning_image.output import handover, push, result
 from tuning_image.settings import Settings
 
 FINGERPRINT = "run.json"
@@ -34,6 +34,8 @@ def run(settings: Settings) -> None:
     output, image = settings.arguments.output, settings.arguments.push_image
     if image:
         push.check(image)
+    if settings.arguments.then_serve:
+        handover.check(settings.arguments.then_serve, handover.in_cluster(os.environ))
     with lock.held(output), monitor.serving(_port(settings)):
         if settings.config.DataCollator.mlm:
             print(
@@ -48,6 +50,8 @@ def run(settings: Settings) -> None:
         print(f"adapter: {output / result.FOLDER}", flush=True)
         if image:
             _push(settings, image)
+        if settings.arguments.then_serve:
+            print(handover.serve(settings.arguments.then_serve, handover.in_cluster(os.environ)), flush=True)
 
 
 def _port(settings: Settings) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from kaito_components.live.cluster import Query
 from kaito_components.live.snapshot import Object, Snapshot, goal_of, labels_of, name_of
-from kaito_components.live.status import StatusRow, row
+from kaito_components.live.status import StatusRow, row, together
 from kaito_components.names import INFERENCE_SET_LABEL, WORKSPACE_LABEL
 
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -36,8 +36,12 @@ def rows(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ())
     names = set(wanted)
     workloads = [workload for kind in WORKLOADS for workload in objects(kind)]
     found = [workload for workload in workloads if not names or names & _called(workload)]
-    made = [row(_snapshot(workload, objects), goal_of(workload)) for workload in found]
-    return sorted(made, key=lambda one: (one.namespace, one.name))
+    made: dict[tuple[str, str], StatusRow] = {}
+    for workload in found:  # Jobs come last
+        one = row(_snapshot(workload, objects), goal_of(workload))
+        server = made.get((one.namespace, one.name))
+        made[one.namespace, one.name] = together(one, server) if server else one
+    return [made[key] for key in sorted(made)]
 
 
 def _called(workload: Object) -> set[str]:

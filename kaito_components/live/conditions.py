@@ -57,6 +57,8 @@ def workload(snapshot: Snapshot, goal: Goal) -> Check:
         return Check(False, f"{goal.kind} {goal.workspace} changed just now; its controller has not seen it yet")
     status = status_of(snapshot.workload)
     wanted = int(snapshot.workload["spec"].get("replicas", 1))
+    if not wanted:
+        return Check(False, f"{goal.kind} {goal.workspace} has no pod: it is scaled to 0, for a tuning Job to scale up")
     deployed = _deployment if kind_of(snapshot.workload) == "Deployment" else _stateful_set
     problem = deployed(status, wanted)
     pods = "; ".join(f"pod {name_of(pod)} {pod_state(pod)}" for pod in snapshot.current_pods if not is_ready(pod))

@@ -17,7 +17,7 @@ def foreign_objects(cluster: Cluster, props: Mapping[str, Any]) -> str:
     """What stands in the way and what to do, or nothing. Raises ClusterError if the cluster cannot be asked."""
     namespace, workspace = props["namespace"], props["workspace"]
     found: list[Object] = []
-    for kind in ("Service", props["kind"]):
+    for kind in props.get("kinds") or ("Service", props["kind"]):
         path = f"{GROUPS.get(kind, '/apis/apps/v1')}/namespaces/{namespace}/{kind.lower()}s"
         found += cluster.get(Query(path, kind, fields=f"metadata.name={workspace}")).items
     return refusal(found, props["stack"])

@@ -6,7 +6,7 @@ v0.12). Pure.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kaito_components.live import conditions
@@ -90,6 +90,17 @@ def row(snapshot: Snapshot, goal: Goal) -> StatusRow:
         conditions=(*_resource_conditions(nodes, found), work, whole),
         troubles=found,
         inference_set=(labels_of(snapshot.workload) if snapshot.workload else {}).get(INFERENCE_SET_LABEL, ""),
+    )
+
+
+def together(tuning: StatusRow, serving: StatusRow) -> StatusRow:
+    """The row of a Workspace that tunes and serves what it tuned: ready when the tuned model answers."""
+    return replace(
+        tuning,
+        inference_ready=serving.inference_ready,
+        workspace_ready=tuning.workspace_ready and serving.workspace_ready,
+        conditions=tuple({one.type: one for one in (*serving.conditions, *tuning.conditions)}.values()),
+        troubles=tuple(dict.fromkeys((*tuning.troubles, *serving.troubles))),
     )
 
 

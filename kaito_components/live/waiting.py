@@ -6,7 +6,7 @@ An API server that does not answer is no failure before the deadline; one that r
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kaito_components import names, provider_process
 from kaito_components.errors import ClusterError, KaitoError
@@ -99,6 +99,13 @@ def wait(cluster: Cluster, goal: Goal, timeout_seconds: float, say: Say) -> Reac
                 raise NotReady(f"Workspace {goal.workspace}: cancelled while it waited for: {outcome.text}")
             if now >= deadline:
                 raise NotReady(_overdue(goal, outcome, timeout_seconds, cluster))
+
+
+def stages(goal: Goal) -> list[Goal]:
+    """What must be reached one after the other: first the tuning Job, then the server of what it tuned."""
+    if not goal.is_tuning or goal.until != "ready":
+        return [goal]
+    return [replace(goal, until="completed"), replace(goal, kind="Deployment")]
 
 
 def is_reached(cluster: Cluster, goal: Goal) -> bool:

@@ -9,7 +9,8 @@ from kaito_components.plan import Plan
 
 def services(plan: Plan) -> list[dict[str, Any]]:
     """The Service `<workspace>` (80 and 29500) and, for more than one pod, `<workspace>-headless`."""
-    selector = {names.WORKSPACE_LABEL: plan.name}
+    part = {names.PART_LABEL: names.SERVING_PART} if plan.serving else {}
+    selector = {names.WORKSPACE_LABEL: plan.name, **part}
     front = _front(
         metadata(plan, plan.name), {**selector, **_leader(plan)}, is_public(plan) and not plan.spec.inference_set
     )

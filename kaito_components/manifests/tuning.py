@@ -14,7 +14,7 @@ RETRIES = 3
 GRACE_SECONDS = 120  # for a checkpoint when the pod must go
 
 
-def job(plan: Plan) -> dict[str, Any]:
+def job(plan: Plan, priority: str = "") -> dict[str, Any]:
     """The Job of a tuning Workspace."""
     stop = {"action": "FailJob", "onExitCodes": {"containerName": "tuning", "operator": "In", "values": [USER_ERROR]}}
     taken_away = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
@@ -25,7 +25,7 @@ def job(plan: Plan) -> dict[str, Any]:
         "spec": {
             "backoffLimit": RETRIES,
             "podFailurePolicy": {"rules": [stop, taken_away]},
-            "template": {"metadata": pods.template_metadata(plan), "spec": _pod(plan)},
+            "template": {"metadata": pods.template_metadata(plan), "spec": _pod(plan) | _rights(plan, priority)},
         },
     }
 
@@ -74,6 +74,12 @@ def _pod(plan: Plan) -> dict[str, Any]:
     if push:  # KAITO's: the registry that takes the adapter may well be the one that holds the images
         pod["imagePullSecrets"] = [{"name": name} for name in push]
     return pod
+
+
+def _rights(plan: Plan, priority: str) -> dict[str, Any]:
+    """Of a Job that gives a server its pod: it may, and it goes first where both want the same GPUs."""
+    scaler = {"serviceAccountName": names.scaler_name(plan.name)} if plan.serving else {}
+    return scaler | ({"priorityClassName": priority} if priority else {})
 
 
 def _environment(plan: Plan, push: Sequence[str]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import math
 
-from kaito_components.plan.types import Pool
+from kaito_components.plan.types import Pool, Until
 from kaito_components.presets import Preset
 from kaito_components.units import GIB
 
@@ -18,6 +18,7 @@ def loading_seconds(preset: Preset | None) -> int:
     return min(max(seconds, LOAD_MIN_SECONDS), LOAD_MAX_SECONDS)
 
 
-def deadline_seconds(preset: Preset | None, pool: Pool | None, until: str) -> int:
+def deadline_seconds(preset: Preset | None, pool: Pool | None, is_tuning: bool, until: Until) -> int:
     """Seconds until `pulumi up` gives up: loading, the joining of new nodes, and training where that is waited for."""
-    return loading_seconds(preset) + (NODE_SECONDS if pool else 0) + (TUNING_SECONDS if until == "completed" else 0)
+    trains = is_tuning and until in ("completed", "ready")
+    return loading_seconds(preset) + (NODE_SECONDS if pool else 0) + (TUNING_SECONDS if trains else 0)

@@ -22,6 +22,7 @@ from kaito_components.plan.runtime import (
     tuning_command,
     vllm_command,
 )
+from kaito_components.plan.serving import handing_over, serving_of, without_room
 from kaito_components.plan.types import (
     NodeOptions,
     Plan,
@@ -99,7 +100,7 @@ def plan(
         node_selector=node_selector(spec, pool),
         pool=pool,
         wait=until,
-        timeout_seconds=wait.timeout_seconds or deadline_seconds(preset, pool, until),
+        timeout_seconds=wait.timeout_seconds or deadline_seconds(preset, pool, spec.tuning is not None, until),
         startup_seconds=loading_seconds(preset),
         region=region,
         cost=cost,
@@ -111,7 +112,12 @@ def plan(
             *about_cost(spec, pool, region, cost),
         ),
     )
+    serving = serving_of(decided, hardware, image_registry)
+    no_room = without_room(decided, serving) if serving else []
+    if serving and not no_room:
+        decided = replace(decided, serving=serving, command=(*decided.command, *handing_over(serving)))
     more = (
+        *no_room,
         *findings_of(decided, hardware, nodes, image_registry),
         *findings_of_model(decided),
         *findings_of_images(decided),
@@ -145,6 +151,10 @@ def _objects(decided: Plan) -> Iterable[PlannedObject]:
     if decided.node_count > 1:
         yield PlannedObject("Service", names.headless_name(decided.name))
     if decided.spec.tuning:
+        if decided.serving:
+            scaler = names.scaler_name(decided.name)
+            yield from (PlannedObject(kind, scaler) for kind in ("ServiceAccount", "Role", "RoleBinding"))
+            yield PlannedObject("Deployment", decided.name)
         yield PlannedObject("Job", decided.name)
     else:
         yield PlannedObject("StatefulSet" if decided.node_count > 1 else "Deployment", decided.name)

@@ -160,7 +160,7 @@ def _about_nodes(plan: Plan, nodes: NodeOptions) -> Iterator[Finding]:
     elif plan.preset and nodes.os_disk_gib and nodes.os_disk_gib < (needed := gibibytes_up(plan.disk_bytes)):
         text = f"{nodes.os_disk_gib} GiB are less than the {needed} GiB that {plan.preset.name} needs; remove it"
         yield finding(spec, "error", "disk-too-small", "kaito:nodes.osDiskGib", text)
-    if nodes.spot and spec.inference and spec.replica_count < 2:
+    if nodes.spot and (spec.inference or plan.serving) and spec.replica_count < 2:
         text = "Azure may take a spot node away at any time, and nothing answers until another is found"
         yield finding(spec, "warning", "spot-inference", "kaito:nodes.spot", text)
 
@@ -195,13 +195,15 @@ def _about_exposure(plan: Plan, registry: str | None) -> Iterator[Finding]:
 def _without_effect(plan: Plan) -> Iterator[Finding]:
     """What is set and decides nothing here."""
     spec, served = plan.spec, plan.spec.inference is not None and plan.preset is not None
+    serves = served or plan.serving is not None
     idle = {
         names.RUNTIME_ANNOTATION: None if served else "only inference presets have a choice of runtime",
         names.PERFORMANCE_ANNOTATION: None if plan.runtime == "vllm" else "only the vllm runtime has it",
         names.DTYPE_ANNOTATION: None
         if served
         else "only inference presets have it; training_config.yaml has torch_dtype",
-        names.API_KEY_ANNOTATION: None if served else "only presets that serve ask for it",
+        names.SERVE_ANNOTATION: None if spec.tuning else "only tuning Workspaces have it",
+        names.API_KEY_ANNOTATION: None if serves else "only presets that serve ask for it",
         names.WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",
         names.LOCAL_WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",
         names.IMAGE_FAMILY_ANNOTATION: None if plan.pool else "the nodes exist already",

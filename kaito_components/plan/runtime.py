@@ -118,7 +118,8 @@ def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtyp
     command += ["--dtype", dtype]
     for adapter in spec.inference.adapters:
         strength = f":{adapter.strength:g}" if adapter.strength is not None else ""
-        command += ["--adapter", f"{adapter.source.name}={adapter_path(adapter)}{strength}"]
+        path = "/".join(filter(None, (adapter_path(adapter), adapter.folder)))
+        command += ["--adapter", f"{adapter.source.name}={path}{strength}"]
     if names.API_KEY_ANNOTATION in spec.annotations:
         command += ["--api-key-file", f"{API_KEY_PATH}/{names.API_KEY}"]
     return command

@@ -169,6 +169,7 @@ class Plan:
     region: str | None = None
     cost: Cost | None = None  # None: not known, or nodes that exist already
     config_map: ConfigMap | None = None  # the one named by `config`, when it stands beside the Workspace
+    serving: "Plan | None" = None  # of a tuning Workspace: how it serves what it tuned
     findings: tuple[Finding, ...] = ()
     resources: tuple[PlannedObject, ...] = field(default=())
 

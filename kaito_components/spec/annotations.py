@@ -57,6 +57,9 @@ KNOWN = {
     names.API_KEY_ANNOTATION: Annotation(
         f"a Secret with the key `{names.API_KEY}`: who asks the model must send its value as a bearer token (ours)",
     ),
+    names.SERVE_ANNOTATION: Annotation(
+        '`"false"`: a tuning Workspace does not serve what it tuned; without it, it does (ours)', ("true", "false")
+    ),
     names.ACCEPT_ANNOTATION: Annotation(
         "`CODE: REASON`, one a line: the warnings of this Workspace that may stand ([findings.md](findings.md)) (ours)",
     ),

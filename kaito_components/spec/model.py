@@ -48,6 +48,7 @@ class Adapter:
 
     source: DataSource
     strength: float | None = None
+    folder: str = ""  # inside of the source; only of what a tuning Workspace serves itself
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Server:
         Raises:
             Refusal: 404 for a name that is not served.
         """
+        model = model or self.settings.default_model or None
         if model is None or model == self.settings.model_name:
             return None
         if model in self.adapters:

@@ -89,7 +89,7 @@ def test_the_tuning_image_gets_data_method_and_destination() -> None:
     text = " ".join(planned(tuning(config="c")).command)
     assert text.startswith("python -m tuning_image --model /workspace/weights --data https://example.com/train.parquet")
     assert "--output /mnt/results --method qlora --config /mnt/config/training_config.yaml" in text
-    assert text.endswith("--push-image registry.example.com/out:1")
+    assert text.endswith("--push-image registry.example.com/out:1 --then-serve default/tune")
 
 
 def test_data_on_a_volume_is_read_where_it_is_mounted() -> None:

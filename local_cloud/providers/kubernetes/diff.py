@@ -5,7 +5,7 @@ the fields that Kubernetes itself never changes.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 ALWAYS = (r"apiVersion", r"kind", r"metadata\.name", r"metadata\.namespace")
@@ -78,3 +78,22 @@ def project(live: Any, like: Any) -> Any:
     if isinstance(live, list) and isinstance(like, list):
         return [project(one, like[i]) if i < len(like) else one for i, one in enumerate(live)]
     return live
+
+
+def leave_out(manifest: dict[str, Any], ignored: Iterable[str], live: dict[str, Any] | None, manager: str) -> None:
+    """Takes the fields of `ignoreChanges` out of what is applied where somebody else has set them since.
+
+    Source: pulumi-kubernetes provider/pkg/await/await.go (pull request 2566).
+    """
+    entries = ((live or {}).get("metadata") or {}).get("managedFields") or []
+    others = [entry["fieldsV1"] for entry in entries if entry["manager"] != manager and "fieldsV1" in entry]
+    for path in ignored:
+        keys = path.split(".")
+        if any(_at(fields, [f"f:{key}" for key in keys]) is not None for fields in others):
+            (_at(manifest, keys[:-1]) or {}).pop(keys[-1], None)
+
+
+def _at(value: Any, keys: list[str]) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

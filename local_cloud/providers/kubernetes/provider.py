@@ -126,6 +126,9 @@ class KubernetesProvider(wire.Provider):
         manifest = _manifest(inputs)
         with _errors(self, manifest, context):
             cluster = self._connect()
+            diff.leave_out(
+                manifest, request.ignoreChanges, cluster.get(manifest, manifest["metadata"]["name"]), manager
+            )
             live = cluster.apply(manifest, manager, force=self._forces(manifest))
             live = self._wait(cluster, manifest, live, inputs, request, context)
         return provider_pb2.UpdateResponse(properties=encode(_outputs(live, inputs, manager)))

@@ -50,6 +50,7 @@ BROKEN: list[tuple[str, Any, Plan, dict[str, Any], str]] = [
     ("latest", rules.pinned_images, image("web:latest"), {}, "web:latest is another one"),
     ("public", rules.endpoints, planned(inference(annotations=PUBLIC)), {}, "asks for no API key"),
     ("spot", rules.spot, planned(inference(), nodes=SPOT), {}, "serves on them"),
+    ("spot for what is tuned", rules.spot, planned(tuning(A100), nodes=SPOT), {}, "serves on them"),
     ("licence", rules.licenses, planned(inference()), {"allowed": ["apache-2.0"]}, "has the licence mit"),
 ]
 KEPT: list[tuple[str, Any, Plan, dict[str, Any]]] = [
@@ -61,7 +62,7 @@ KEPT: list[tuple[str, Any, Plan, dict[str, Any]]] = [
     ("digest", rules.pinned_images, image("web@sha256:" + "0" * 64), {}),
     ("private", rules.endpoints, planned(inference()), {}),
     ("revision", rules.pinned_revisions, planned(inference()), {}),
-    ("spot", rules.spot, planned(tuning(A100), nodes=SPOT), {}),
+    ("spot", rules.spot, planned(tuning(A100, annotations={"pulumi.kaito.sh/serve": "false"}), nodes=SPOT), {}),
     ("taints", rules.taints, planned(inference(), nodes=SPOT), {}),
     ("licence", rules.licenses, planned(inference(T4)), ALLOWED),
     ("any licence", rules.licenses, planned(inference()), {}),
