@@ -176,6 +176,7 @@ ROWS: dict[Row, tuple[Make, Change]] = {
     (TUNES, "`tuning.method`"): (tunes, part("tuning", method="lora")),
     (TUNES, "`tuning.input`"): (tunes, part("tuning", "input", urls=["https://example.com/other.parquet"])),
     (TUNES, "`tuning.output`"): (tunes, part("tuning", "output", image="r.example.com/out:2")),
+    (TUNES, "annotation `pulumi.kaito.sh/serve`"): (tunes, annotation("pulumi.kaito.sh/serve", "false")),
     (TUNES, "`tuning.config`, another ConfigMap"): (tunes, part("tuning", config="elsewhere")),
     (STACK, "`kaito:imageRegistry`, for a Workspace with an image of ours"): (on_cpu, lambda entry: None),
     (STACK, "`kaito:nodes.spot`"): (serving, options(nodes={"spot": True})),
@@ -192,8 +193,10 @@ def test_every_row_of_the_document_is_shown() -> None:
     assert {row for row in documented() if row[0] != SETS} == ROWS.keys() and len(ROWS) > 30
 
 
-def cells(order: list[tuple[str, str]], name: str) -> tuple[str, str, str]:
-    """What the steps did to pool, workload and Service of one Workspace."""
+def cells(order: list[tuple[str, str]], name: str, tunes: bool = False) -> tuple[str, ...]:
+    """What the steps did to pool, workload and Service of one Workspace; of one that tunes, to its server, too."""
+    if tunes:
+        return tuple(cell(order, name, kind) for kind in ("pool", "job", "service", "deployment"))
     return cell(order, name, "pool"), cell(order, name, *WORKLOADS), cell(order, name, "service")
 
 
@@ -210,6 +213,8 @@ def cell(order: list[tuple[str, str]], name: str, *kinds: str) -> str:
             return "deleted"
         case ["create-replacement", "delete-replaced", *_]:
             return "new first" if ops.index("create-replacement") < ops.index("delete-replaced") else "replaced"
+        case ["create", "create-replacement", "delete-replaced", "replace"]:
+            return "other kind"  # a Job, and a server that starts without a pod
         case ["create", "delete"] if ops.index("create") < ops.index("delete"):
             return "new first" if len({kind for _, kind in steps}) == 1 else "other kind"
     return f"unexpected: {ops}"
@@ -229,7 +234,7 @@ def existing_node(cloud: Instance, namespace: str) -> Iterator[Callable[[str], N
     delete_node(cloud.kubeconfig, name)
 
 
-@pytest.mark.timeout(1200)  # one preview a row, and as many pools, which are deleted one after the other
+@pytest.mark.timeout(1500)  # one preview a row, and as many pools, which are deleted one after the other
 def test_each_change_does_what_the_document_says(
     make_stack: Callable[..., Stack], azure: Azure, namespace: str, tmp_path: Path, existing_node: Callable[[str], None]
 ) -> None:
@@ -245,7 +250,7 @@ def test_each_change_does_what_the_document_says(
             existing_node(names[row])
     write(stack, entries, tmp_path, namespace)
     done = stack.up()
-    found = {row: cells(done.order, name) for row, name in names.items()}
+    found = {row: cells(done.order, name, row[0] == TUNES) for row, name in names.items()}
     said = documented()
     registry = (STACK, "`kaito:imageRegistry`, for a Workspace with an image of ours")
     assert found.pop(registry) == ("-", "-", "-")
