@@ -6,11 +6,13 @@ Called by instance.py. All of them run in the instance's folder, so paths on the
 import json
 import os
 import ssl
+import sys
 import time
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from local_cloud import pki
 from local_cloud.network import CLUSTER_RANGES, POD_RANGES, unrouted
@@ -219,7 +221,9 @@ class ControlPlane:
         ]
 
     def _kwok(self) -> list[str]:
-        configurations = [f"--config={path}" for path in sorted(STAGES.glob("*.yaml"))]
+        ports = self.folder / "ports.yaml"
+        ports.write_text(json.dumps(_ports()))  # JSON is YAML
+        configurations = [f"--config={path}" for path in (*sorted(STAGES.glob("*.yaml")), ports)]
         return [
             "--kubeconfig=kwok.kubeconfig",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
@@ -232,3 +236,14 @@ class ControlPlane:
             "--node-lease-duration-seconds=40",
             *configurations,
         ]
+
+
+def _ports() -> dict[str, Any]:
+    """kwok's configuration: each port of a simulated pod is answered by `simulated_server`."""
+    command = [sys.executable, str(Path(__file__).with_name("simulated_server.py"))]
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterPortForward",
+        "metadata": {"name": "simulated-containers"},
+        "spec": {"forwards": [{"command": command}]},
+    }

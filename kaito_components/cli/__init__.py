@@ -5,7 +5,7 @@ def main() -> None:
     """Entry point of the `kaito` script."""
     import typer
 
-    from kaito_components.cli import convert, models, plan, status
+    from kaito_components.cli import chat, convert, events, logs, models, plan, status
 
     app = typer.Typer(
         no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -16,4 +16,7 @@ def main() -> None:
     app.add_typer(models.command(), name="models")
     app.command("convert")(convert.convert)
     app.command("status")(status.status)
+    app.command("events")(events.events)
+    app.command("logs")(logs.logs)
+    app.command("chat")(chat.chat)
     app()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from kaito_components.live.cluster import Query
-from kaito_components.live.snapshot import Object, Snapshot, goal_of, labels_of, name_of
+from kaito_components.live.snapshot import Object, Snapshot, goal_of, labels_of, matching, name_of
 from kaito_components.live.status import StatusRow, row, together
 from kaito_components.names import INFERENCE_SET_LABEL, WORKSPACE_LABEL
 
@@ -42,6 +42,19 @@ def rows(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ())
         server = made.get((one.namespace, one.name))
         made[one.namespace, one.name] = together(one, server) if server else one
     return [made[key] for key in sorted(made)]
+
+
+def warnings(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ()) -> list[tuple[str, Object]]:
+    """(Workspace, event) of every warning about its workload, its pods and its nodes; the newest last."""
+    names, found = set(wanted), dict[str, tuple[str, Object]]()
+    for workload in (workload for kind in WORKLOADS for workload in objects(kind)):
+        if names and not names & _called(workload):
+            continue
+        seen = _snapshot(workload, objects)
+        nodes = matching(seen.nodes, goal_of(workload).node_selector)
+        for event in seen.events_of(workload, *seen.replica_sets, *seen.pods, *nodes):
+            found[event["metadata"]["uid"]] = labels_of(workload)[WORKSPACE_LABEL], event
+    return sorted(found.values(), key=lambda one: str(one[1].get("lastTimestamp") or one[1].get("eventTime") or ""))
 
 
 def _called(workload: Object) -> set[str]:

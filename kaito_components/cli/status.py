@@ -4,13 +4,12 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kaito_components.cli.status_text import Table, as_json, set_lines, trouble_lines
-from kaito_components.errors import ClusterError
+from kaito_components.cli.where import CONTEXT, KUBECONFIG, NAMESPACE, live
 
 if TYPE_CHECKING:
     from kaito_components.live.cluster import Cluster
@@ -28,37 +27,28 @@ def status(
     names: Annotated[
         list[str] | None, typer.Argument(help="Workspaces or InferenceSets; none: all", metavar="NAME")
     ] = None,
-    namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="the context's by default")] = None,
+    namespace: NAMESPACE = None,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="of all namespaces")] = False,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="go on, with a line for each change")] = False,
     format: Annotated[Format, typer.Option(help="text or json")] = Format.text,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="as kubectl's: KUBECONFIG or ~/.kube/config by default")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="the kubeconfig's current one by default")] = None,
+    kubeconfig: KUBECONFIG = None,
+    context: CONTEXT = None,
 ) -> None:
     """Say how the Workspaces in the cluster are."""
-    from kaito_components.live.cluster import Cluster, default_namespace
+    from kaito_components.live.cluster import default_namespace
 
     if namespace and all_namespaces:
         raise typer.BadParameter("choose one of --namespace and --all-namespaces")
-    try:
-        cluster = Cluster.from_files(kubeconfig, context)
+    with live(kubeconfig, context) as cluster:
         inside = None if all_namespaces else namespace or default_namespace(kubeconfig, context)
         show = _watch if watch else _show_once
         raise typer.Exit(show(cluster, inside, names or [], format))
-    except ClusterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def _show_once(cluster: "Cluster", namespace: str | None, names: Sequence[str], format: Format) -> int:
     from kaito_components.cli.overview import queries, rows
 
     seen = {name: cluster.get(query).items for name, query in queries(namespace).items()}
-    cluster.close()
     found = rows(seen.__getitem__, names)
     if format is Format.json:
         print(json.dumps([as_json(row) for row in found], indent=2))

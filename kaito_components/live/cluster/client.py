@@ -16,6 +16,7 @@ from kaito_components.errors import ClusterError
 from kaito_components.live.cluster import kubeconfig
 from kaito_components.live.snapshot import Object
 
+SECONDS_OF_LOG = 86400.0  # a program may be silent for long
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_ANSWER = 20.0
 SECONDS_OF_WATCH = 300  # then the server ends it, and it starts anew
@@ -107,6 +108,22 @@ class Cluster:
             text = self._get(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", options)
             return text.decode(errors="replace").splitlines()[-count:]
         return []
+
+    def log(self, namespace: str, pod: str, container: str, tail: int, follow: bool) -> Iterator[str]:
+        """The lines of a container's log; with `follow`, as they come until the container ends.
+
+        Raises:
+            ClusterError: there is no log to be had.
+        """
+        options = {"container": container, "tailLines": str(tail), "follow": str(follow).lower()}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        response = self._request(path, options, SECONDS_OF_LOG if follow else SECONDS_TO_ANSWER)
+        rest = b""
+        for piece in response.stream(amt=None if not follow else 4096, decode_content=True):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+        if rest:
+            yield rest.decode(errors="replace")
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> bytes:
         from urllib3.exceptions import HTTPError
