@@ -1,5 +1,5 @@
 # The commands of README.md. Everything else is in scripts/ and `python -m local_cloud`.
-.PHONY: help setup setup-images demo down check test test-images bench format
+.PHONY: help setup setup-images images demo down check test test-images bench format
 
 VENV := .venv/bin
 export PYTHONUNBUFFERED = 1
@@ -14,6 +14,9 @@ setup:               ## install what the next commands need into .venv
 
 setup-images: setup  ## install what the images in serving_image/ and tuning_image/ need into .venv-images
 	@bash scripts/setup-images.sh
+
+images:              ## both container images for all hardware (BUILDS="cpu cu126 cu132") with docker, podman or buildah
+	@bash scripts/images.sh
 
 demo: setup          ## a Workspace from its file to its status table, on a cloud on this machine
 	@bash scripts/demo.sh

@@ -75,7 +75,7 @@ def running(folder: Path, *flags: str, wait: bool = True, model: str | None = No
 
 
 def _wait_until_ready(server: Running) -> None:
-    end = time.monotonic() + 180
+    end = time.monotonic() + 400
     while time.monotonic() < end and server.process.poll() is None:
         if found := re.search(r"listening on (http://[\d.:]+)", server.text()):
             server.url = found[1]
