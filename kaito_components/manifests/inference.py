@@ -76,6 +76,8 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         "containers": [container],
         "volumes": [*volumes, weights_volume, *config_volumes, *logins.values(), *key_volumes],
         "terminationGracePeriodSeconds": GRACE_SECONDS,
+        # A Service named "serving" would put SERVING_PORT and more into the container, whose own settings these are.
+        "enableServiceLinks": False,
         **pods.placement(plan),
     }
     init = [*pods.weights_puller(plan, spec.preset.image_pull_secrets), *pullers]
@@ -139,13 +141,18 @@ def _environment(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _probes(plan: Plan) -> dict[str, Any]:
-    """KAITO's: startup waits as long as the plan allows for loading, then both others ask every ten seconds."""
+    """KAITO's: startup waits as long as the plan allows for loading, then both others ask every ten seconds.
+
+    Ours has a question of its own for liveness, which an engine that hangs fails and one that drains passes.
+    """
     if plan.node_count > 1:
         return _multi_node_probes(plan)
-    health = {"httpGet": {"path": "/health", "port": names.SERVER_PORT}, "periodSeconds": PROBE_SECONDS}
+    health: dict[str, Any] = {"httpGet": {"path": "/health", "port": names.SERVER_PORT}, "periodSeconds": PROBE_SECONDS}
+    path = "/health/live" if plan.runtime == "transformers" else "/health"
+    alive = {**health, "httpGet": {**health["httpGet"], "path": path}}
     return {
         "startupProbe": {**health, "failureThreshold": plan.startup_seconds // PROBE_SECONDS},
-        "livenessProbe": {**health, "failureThreshold": 3, "timeoutSeconds": 5},
+        "livenessProbe": {**alive, "failureThreshold": 3, "timeoutSeconds": 5},
         "readinessProbe": health,
     }
 

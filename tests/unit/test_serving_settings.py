@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kaito_components.manifests.inference import workload
 from kaito_components.spec.model import Adapter, DataSource
 from serving_image.errors import SettingsError
 from serving_image.setting_types import AdapterSpec
@@ -57,3 +58,20 @@ def test_the_image_reads_the_command_that_the_manifests_write():
     assert settings.model == "microsoft/Phi-4-mini-instruct" and settings.model_name == "phi-4-mini-instruct"
     assert (settings.host, settings.port, settings.dtype) == ("0.0.0.0", 5000, "float16")
     assert settings.adapter == (AdapterSpec("law", Path("/mnt/adapter/law"), 0.5),)
+
+
+def test_the_container_of_a_workspace_has_the_flags_ports_and_probes_that_the_image_knows():
+    made = planned(inference(T4))
+    pod = workload(made)["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    plain = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+    settings = read(container["command"][3:], plain)
+    assert container["ports"][0]["containerPort"] == settings.port
+    assert pod["terminationGracePeriodSeconds"] > settings.drain_timeout
+    assert container["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": settings.port}
+    assert pod["enableServiceLinks"] is False
+
+
+def test_a_service_named_serving_would_stop_the_image_which_is_why_links_are_off():
+    with pytest.raises(SettingsError, match=r"SERVING_PORT: .tcp://10\.0\.0\.1:80."):
+        read(["--model", "m"], {"SERVING_PORT": "tcp://10.0.0.1:80"})
