@@ -39,11 +39,15 @@ show sed -i 's/Standard_NC24ads_A100_v4/Standard_NC40ads_H100_v5/' "$work/infere
 show pulumi preview "${options[@]}" --diff
 show pulumi up "${options[@]}" --yes --skip-preview
 show kaito status
+show kaito chat workspace-phi-4-mini --message "Who answers?"
 
 step "6/6  And again: nothing left to do"
 show pulumi preview "${options[@]}" --expect-no-changes
 
 cat <<END
+
+${bold}Not shown${plain}  pods of simulated nodes run nothing: no model is loaded, and nothing is tuned, so nothing gives
+           workspace-tuning-phi-3 its server. On real nodes the Job does that last, and both columns turn True.
 
 ${bold}Go on${plain}    eval "\$(.venv/bin/python -m local_cloud env --name demo)"      # pulumi, kubectl and kaito now talk to this cloud
          edit $work/inference.yaml, then
