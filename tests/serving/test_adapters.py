@@ -31,6 +31,7 @@ def adapted(made: Path) -> Iterator[Running]:
     keys = made / "admin-keys"
     keys.write_text("admin-secret\n")
     flags = [f"--adapter=one={made / 'one'}", f"--adapter=half={made / 'one'}:0.5", f"--admin-key-file={keys}"]
+    flags.append("--default-model=one")
     with running(made, "--dtype", "float32", *flags) as server:
         yield server
 
@@ -100,3 +101,13 @@ def test_a_pickled_adapter_is_never_read(adapted: Running, made: Path, tmp_path:
 def test_the_admin_api_wants_its_own_key(adapted: Running):
     with adapted.http() as http:
         assert http.get("/v1/adapters").status_code == 401
+
+
+def chat(server: Running, **body: object) -> str:
+    with server.http() as http:
+        kwargs = {"do_sample": False, "max_new_tokens": 20}
+        return http.post("/chat", json={"prompt": PROMPT, "generate_kwargs": kwargs, **body}).json()["Result"]
+
+
+def test_the_quick_starts_question_is_answered_by_the_default_model(adapted: Running) -> None:
+    assert chat(adapted) == chat(adapted, model="one") != chat(adapted, model=MODEL)

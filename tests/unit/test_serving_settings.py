@@ -75,3 +75,8 @@ def test_the_container_of_a_workspace_has_the_flags_ports_and_probes_that_the_im
 def test_a_service_named_serving_would_stop_the_image_which_is_why_links_are_off():
     with pytest.raises(SettingsError, match=r"SERVING_PORT: .tcp://10\.0\.0\.1:80."):
         read(["--model", "m"], {"SERVING_PORT": "tcp://10.0.0.1:80"})
+
+
+def test_a_default_model_that_is_no_adapter_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--default-model 'two' is no --adapter; there are: one"):
+        read(["--model", "m", "--adapter", "one=/a", "--default-model", "two"], {})
