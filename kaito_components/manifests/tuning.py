@@ -64,6 +64,7 @@ def _pod(plan: Plan) -> dict[str, Any]:
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
+        "enableServiceLinks": False,  # a Service called tuning would set TUNING_PORT
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": [*volumes, weights_volume, *config_volumes, data_volume, results, *logins.values()],

@@ -45,3 +45,7 @@ def test_the_image_adapts_the_modules_that_the_preset_names() -> None:
     environment = {one["name"]: one.get("value", "") for one in container["env"]}
     lora = settings.read(parsed(container), environment).config.LoraConfig
     assert ",".join(lora.target_modules or ()) == environment["DEFAULT_TARGET_MODULES"]
+
+
+def test_a_service_called_tuning_does_not_reach_the_images_own_variables() -> None:
+    assert workload_objects(planned(tuning()))[-1]["spec"]["template"]["spec"]["enableServiceLinks"] is False
