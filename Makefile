@@ -43,7 +43,7 @@ test-images: setup-images
 	@set -e; for folder in $(wildcard tests/serving tests/tuning); do \
 		.venv-images/bin/pytest -n 2 --confcutdir $$folder $$folder; done
 
-bench: setup         ## the measurements of benchmarks/, as ratios in one run
+bench: setup-images  ## the measurements of benchmarks/, as ratios in one run
 	@$(VENV)/python -m local_cloud build
 	@$(VENV)/python -m benchmarks
 

@@ -90,7 +90,7 @@ def ours(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
         argv += ["--set", flag]
     (folder / "out").mkdir()
     chosen = settings.read(arguments.parse(argv), {})
-    prepared = run._prepare(chosen)
+    prepared = run.prepare(chosen)
     adapted = model.load(chosen, model.Precision(torch.bfloat16, "as TRL"))
     return lambda: train.train(chosen, adapted, prepared.train, [])
 

@@ -41,7 +41,7 @@ def run(settings: Settings) -> None:
             print(
                 "DataCollator.mlm: without effect, as in KAITO: a causal model has no mask token to learn", flush=True
             )
-        prepared = _prepare(settings)
+        prepared = prepare(settings)
         if settings.arguments.only_check:
             return
         _refuse_another_run(output, settings, prepared)
@@ -71,7 +71,7 @@ def _push(settings: Settings, image: str) -> None:
     print(f"pushed: {image} ({digest})", flush=True)
 
 
-def _prepare(settings: Settings) -> Prepared:
+def prepare(settings: Settings) -> Prepared:
     """Data read, checked and tokenized; the report written."""
     output, training = settings.arguments.output, settings.config.TrainingArguments
     data = loading.load(settings, output / ".downloads")

@@ -27,7 +27,7 @@ def quantized(tmp_path: Path, chats: Path, tiny_folder: Path) -> tuple[Any, Any]
     for name, parameter in made.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
-    return made, batches.collate([tuple(running._prepare(chosen).train)])
+    return made, batches.collate([tuple(running.prepare(chosen).train)])
 
 
 def dequantize(of: Any) -> None:

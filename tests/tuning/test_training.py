@@ -27,7 +27,7 @@ def settings(output: Path, data: Path, folder: Path, *flags: str) -> Settings:
 
 def loaded(chosen: Settings) -> tuple[Any, list[Tokens]]:
     """The model with its adapter, and the rows."""
-    prepared = running._prepare(chosen)
+    prepared = running.prepare(chosen)
     return model.load(chosen, model.choose_precision(chosen.config)), list(prepared.train)
 
 

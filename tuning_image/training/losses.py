@@ -8,17 +8,35 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, logsigmoid
 
+from tuning_image.training import fused
+
 
 def token_losses(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Cross entropy of each learned token, (K,); the logits of no other token are computed."""
-    logits = model(
+    head = fused.frozen_head(model)
+    if head is None:
+        return cross_entropy(_output(model, batch)[0].float(), batch["targets"], reduction="none")
+    head.forward = _as_it_is  # type: ignore[method-assign]  # the model then gives what goes into its output layer
+    try:
+        hidden = _output(model, batch)
+    finally:
+        del head.forward
+    return fused.token_losses(hidden[0], head, batch["targets"])
+
+
+def _as_it_is(hidden: torch.Tensor) -> torch.Tensor:
+    return hidden
+
+
+def _output(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    found: torch.Tensor = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         segments=batch["segments"],
         logits_to_keep=batch["keep"],
         use_cache=False,
     ).logits
-    return cross_entropy(logits[0].float(), batch["targets"], reduction="none")
+    return found
 
 
 def pair_losses(model: Any, batch: dict[str, Any], kind: str, beta: float) -> torch.Tensor:
