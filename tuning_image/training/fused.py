@@ -22,7 +22,7 @@ def frozen_head(model: Any) -> torch.nn.Linear | None:
 
 def token_losses(hidden: torch.Tensor, head: torch.nn.Linear, targets: torch.Tensor) -> torch.Tensor:
     """hidden (K, D), targets (K,) → the cross entropy of each, (K,) in float32."""
-    found: torch.Tensor = _Pieces.apply(hidden, head.weight, head.bias, targets)  # type: ignore[no-untyped-call]
+    found: torch.Tensor = _Pieces.apply(hidden, head.weight, head.bias, targets)
     return found
 
 

@@ -16,7 +16,7 @@ def token_losses(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     head = fused.frozen_head(model)
     if head is None:
         return cross_entropy(_output(model, batch)[0].float(), batch["targets"], reduction="none")
-    head.forward = _as_it_is  # type: ignore[method-assign]  # the model then gives what goes into its output layer
+    head.forward = _as_it_is  # the model then gives what goes into its output layer
     try:
         hidden = _output(model, batch)
     finally:
