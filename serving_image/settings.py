@@ -27,6 +27,7 @@ from serving_image.setting_types import (
 )
 
 PREFIX = "SERVING_"
+TOOL_FORMATS = ("hermes", "granite4", "qwen3_coder", "mistral", "llama3_json", "phi4_mini_json")  # api/tool_formats.py
 
 
 def setting(default: Any, parse: Callable[[str], Any], explanation: str) -> Any:
@@ -66,6 +67,7 @@ class Settings:
     admin_key_file: Path | None = setting(None, optional_path, "keys for /v1/adapters, which is off without them")
     default_model: str = setting("", text, "adapter for requests that name no model; default: the model itself")
     chat_template: Path | None = setting(None, optional_path, "Jinja file in place of the model's own template")
+    tool_call_parser: str = setting("none", choice("none", *TOOL_FORMATS), "how the model writes tool calls")
     log_level: str = setting("info", choice("debug", "info", "warning", "error"), "of the log, which is JSON lines")
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 

@@ -21,6 +21,7 @@ RESULTS_PATH = "/mnt/results"
 WEIGHTS_PATH = "/workspace/weights"
 CONFIG_PATH = "/mnt/config"
 API_KEY_PATH = "/mnt/api-key"
+TOOL_PARSERS = ("hermes", "granite4", "qwen3_coder", "mistral", "llama3_json")  # that our serving image has
 TEMPLATES_PATH = "/workspace/chat_templates"  # in KAITO's base image
 
 
@@ -120,6 +121,8 @@ def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtyp
         strength = f":{adapter.strength:g}" if adapter.strength is not None else ""
         path = "/".join(filter(None, (adapter_path(adapter), adapter.folder)))
         command += ["--adapter", f"{adapter.source.name}={path}{strength}"]
+    if preset.tool_call_parser in TOOL_PARSERS:
+        command += ["--tool-call-parser", preset.tool_call_parser]
     if names.API_KEY_ANNOTATION in spec.annotations:
         command += ["--api-key-file", f"{API_KEY_PATH}/{names.API_KEY}"]
     return command

@@ -3,11 +3,12 @@
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from serving_image.api import jobs, logprobs, respond
+from serving_image.api import jobs, logprobs, respond, tools
 from serving_image.api.answers import Job, Piece, Usage, answer, charge
 from serving_image.api.grammars import grammar_of
 from serving_image.api.refusals import bad
@@ -39,12 +40,14 @@ async def _job(server: Server, body: ChatBody, request_id: str) -> Job:
         raise bad("top_logprobs", "needs logprobs: true")
     if body.continue_final_message and body.add_generation_prompt:
         raise bad("continue_final_message", "needs add_generation_prompt: false")
-    grammar = await grammar_of(body)
+    wanted_tools = tools.wanted(server, body)
+    grammar = await grammar_of(body, wanted_tools.schema)
     messages = [message.plain() for message in body.messages]
     prompt = await jobs.tokenize(
         sum(len(message["content"]) for message in messages),
         lambda: tokenizer.chat(
             messages,
+            tools=wanted_tools.described,
             template=body.chat_template,
             add_generation_prompt=body.add_generation_prompt,
             continue_final_message=body.continue_final_message,
@@ -52,7 +55,9 @@ async def _job(server: Server, body: ChatBody, request_id: str) -> Job:
         ),
     )
     wanted = (body.top_logprobs or 0) if body.logprobs else None
-    return jobs.job(server, body, request_id, prompt, body.max_completion_tokens or body.max_tokens, wanted, grammar)
+    most = body.max_completion_tokens or body.max_tokens
+    made = jobs.job(server, body, request_id, prompt, most, wanted, grammar)
+    return replace(made, skip_special=False) if wanted_tools.format else made  # formats are written in special tokens
 
 
 async def _whole(server: Server, body: ChatBody, job: Job, head: dict[str, Any]) -> dict[str, Any]:
@@ -65,12 +70,16 @@ async def _whole(server: Server, body: ChatBody, job: Job, head: dict[str, Any])
 
 
 def _choice(server: Server, body: ChatBody, index: int, parts: list[Piece]) -> dict[str, Any]:
-    text = "".join(piece.text for piece in parts)
+    reader = tools.Reader(tools.wanted(server, body))
+    text, calls = reader.push("".join(piece.text for piece in parts), last=True)
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if calls:
+        message |= {"content": text or None, "tool_calls": calls}
     return {
         "index": index,
-        "message": {"role": "assistant", "content": text, "refusal": None},
+        "message": message,
         "logprobs": _logprobs(server, body, parts),
-        "finish_reason": parts[-1].finish,
+        "finish_reason": reader.finish(parts[-1].finish),
     }
 
 
@@ -85,17 +94,20 @@ async def _events(server: Server, body: ChatBody, job: Job, head: dict[str, Any]
     chunk = {**head, "object": "chat.completion.chunk"}
     wants_usage = body.stream_options is not None and body.stream_options.include_usage
     none = {"usage": None} if wants_usage else {}
-    greeted: set[int] = set()
+    readers: dict[int, tools.Reader] = {}
     async for piece in answer(server, [job], usage):
-        delta: dict[str, Any] = {} if piece.index in greeted else {"role": "assistant", "content": ""}
-        greeted.add(piece.index)
-        if piece.text:
-            delta["content"] = piece.text
+        delta: dict[str, Any] = {} if piece.index in readers else {"role": "assistant", "content": ""}
+        reader = readers.setdefault(piece.index, tools.Reader(tools.wanted(server, body)))
+        text, calls = reader.push(piece.text, last=piece.finish is not None)
+        if text:
+            delta["content"] = text
+        if calls:
+            delta["tool_calls"] = calls
         choice = {
             "index": piece.index,
             "delta": delta,
             "logprobs": _logprobs(server, body, [piece]),
-            "finish_reason": piece.finish,
+            "finish_reason": reader.finish(piece.finish),
         }
         yield {**chunk, "choices": [choice], **none}
     if wants_usage:

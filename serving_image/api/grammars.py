@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from llguidance import LLMatcher
 
@@ -12,13 +13,15 @@ MAX_CHARACTERS = 200_000
 SECONDS = 10  # for the check of one grammar
 
 
-async def grammar_of(body: SamplingBody) -> str | None:
-    """What the answer must match, in llguidance's form; checked in a thread.
+async def grammar_of(body: SamplingBody, forced_call: dict[str, Any] | None = None) -> str | None:
+    """What the answer must match, in llguidance's form; checked in a thread. `forced_call` is a schema.
 
     Raises:
         Refusal: 400, for a schema or pattern that is wrong.
     """
     wanted = _wanted(body)
+    if forced_call is not None:
+        wanted.append(("tool_choice", "json", json.dumps(forced_call)))
     if not wanted:
         return None
     if len(wanted) > 1:

@@ -3,6 +3,8 @@
 docs/serving.md has the table of these fields, made from here.
 """
 
+import contextlib
+import json
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -117,6 +119,13 @@ class ToolCall(Body):
     type: Literal["function"] = "function"
     function: FunctionCall
 
+    def plain(self) -> dict[str, Any]:
+        """As chat templates expect it: the arguments as an object where they are one."""
+        call = self.model_dump()
+        with contextlib.suppress(ValueError):
+            call["function"]["arguments"] = json.loads(self.function.arguments)
+        return call
+
 
 class Message(Body):
     """One turn of a conversation."""
@@ -138,11 +147,41 @@ class Message(Body):
             content = "".join(part.text for part in content)
         message: dict[str, Any] = {"role": self.role, "content": content or ""}
         if self.tool_calls:
-            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+            message["tool_calls"] = [call.plain() for call in self.tool_calls]
         for name in ("name", "tool_call_id"):
             if value := getattr(self, name):
                 message[name] = value
         return message
+
+
+class Function(Body):
+    """What the model may call."""
+
+    HARMLESS = ("strict",)  # arguments keep to the schema wherever a call is forced, and cannot where it is not
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    description: StrictStr | None = None
+    parameters: dict[str, Any] | None = None
+    strict: StrictBool | None = None
+
+
+class Tool(Body):
+    """OpenAI's wrapper of a function."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Body):
+    """The name alone."""
+
+    name: StrictStr
+
+
+class NamedTool(Body):
+    """tool_choice that names one."""
+
+    type: Literal["function"]
+    function: NamedFunction
 
 
 class ChatBody(SamplingBody):
@@ -152,8 +191,9 @@ class ChatBody(SamplingBody):
     max_completion_tokens: Annotated[Count, Field(ge=1)] | None = None
     logprobs: StrictBool = False
     top_logprobs: Annotated[Count, Field(ge=0, le=MAX_LOGPROBS)] | None = None
-    tools: Literal[None] = None
-    tool_choice: Literal["none", None] = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: StrictBool = True
     add_generation_prompt: StrictBool = True
     continue_final_message: StrictBool = False
     chat_template: StrictStr | None = None

@@ -36,6 +36,12 @@ class Tokenizer:
         """There is a chat template."""
         return bool(self.template or self.inner.chat_template)
 
+    def knows_tools(self, template: str | None) -> bool:
+        """The chat template writes them into the prompt."""
+        chosen = template or self.template or self.inner.chat_template
+        texts = chosen.values() if isinstance(chosen, dict) else [chosen or ""]
+        return any("tools" in text for text in texts)
+
     def chat(
         self,
         messages: Sequence[Mapping[str, Any]],

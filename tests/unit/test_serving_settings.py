@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from kaito_components.manifests.inference import workload
+from kaito_components.plan.runtime import TOOL_PARSERS
 from kaito_components.spec.model import Adapter, DataSource
 from serving_image.errors import SettingsError
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import read
-from tests.unit.workspaces import T4, inference, planned
+from tests.unit.workspaces import T4, V100, inference, planned
 
 
 def test_flags_win_over_variables_and_the_origin_is_told():
@@ -80,3 +81,13 @@ def test_a_service_named_serving_would_stop_the_image_which_is_why_links_are_off
 def test_a_default_model_that_is_no_adapter_is_refused() -> None:
     with pytest.raises(SettingsError, match="--default-model 'two' is no --adapter; there are: one"):
         read(["--model", "m", "--adapter", "one=/a", "--default-model", "two"], {})
+
+
+@pytest.mark.parametrize("name", TOOL_PARSERS)
+def test_a_tool_call_parser_that_a_plan_names_is_known_to_the_image(name: str):
+    assert read(["--model", "m", "--tool-call-parser", name], {}).tool_call_parser == name
+
+
+def test_a_preset_hands_its_tool_call_parser_to_the_image():
+    made = planned(inference(V100, preset="mistral-7b-instruct-v0.3"))
+    assert read(made.command[3:], {}).tool_call_parser == "mistral"

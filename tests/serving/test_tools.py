@@ -1,0 +1,106 @@
+"""Tool calls: forced ones from the real model, free ones in each model's format."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from serving_image.api.tool_formats import FORMATS
+from serving_image.api.tools import Reader, Wanted
+from serving_image.settings import TOOL_FORMATS
+from tests.serving.servers import Running, running
+
+MODEL = "smollm2-135m-instruct"
+QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
+CITY = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
+WEATHER = {"type": "function", "function": {"name": "weather", "description": "Today's weather", "parameters": CITY}}
+TEMPLATE = (
+    "{% if tools %}Tools: {{ tools | tojson }}\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{{ m.content }}{{ (m.tool_calls | tojson) if m.tool_calls }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
+HERMES = 'Let me look. <tool_call>{"name": "weather", "arguments": {"city": "Paris"}}</tool_call>'
+WRITTEN = {
+    "hermes": HERMES,
+    "granite4": HERMES,
+    "qwen3_coder": "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
+    "mistral": '[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Paris"}}]',
+    "llama3_json": '{"name": "weather", "parameters": {"city": "Paris"}}',
+    "phi4_mini_json": 'functools[{"name": "weather", "arguments": {"city": "Paris"}}]',
+}
+
+
+@pytest.fixture(scope="module")
+def tooled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder: Path = tmp_path_factory.mktemp("tools")
+    (folder / "template.jinja").write_text(TEMPLATE)
+    flags = ("--chat-template", str(folder / "template.jinja"), "--tool-call-parser", "hermes")
+    with running(folder, "--dtype", "float32", *flags) as server:
+        yield server
+
+
+def ask(server: Running, **options: object) -> openai.types.chat.ChatCompletion:
+    more = {"messages": QUESTION, "max_tokens": 80, "temperature": 0, "tools": [WEATHER], **options}
+    return server.openai().chat.completions.create(model=MODEL, **more)
+
+
+def reader(name: str) -> Reader:
+    return Reader(Wanted(format=FORMATS[name], parameters={"weather": CITY}))
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "weather"}}])
+def test_a_forced_call_keeps_to_its_schema(tooled: Running, choice: object):
+    made = ask(tooled, tool_choice=choice, parallel_tool_calls=False).choices[0]
+    assert made.finish_reason == "tool_calls" and made.message.content is None
+    [call] = made.message.tool_calls
+    assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in ("Paris", "Rome")
+
+
+def test_a_call_of_the_models_own_is_read_in_its_format(tooled: Running):
+    made = ask(tooled, extra_body={"guided_choice": [HERMES]}).choices[0]
+    assert made.message.content == "Let me look. " and made.finish_reason == "tool_calls"
+    assert made.message.tool_calls[0].function.arguments == '{"city": "Paris"}'
+
+
+def test_a_stream_gives_the_text_and_then_the_call(tooled: Running):
+    chunks = list(ask(tooled, stream=True, extra_body={"guided_choice": [HERMES]}))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Let me look. "
+    calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    assert [(call.index, call.function.name) for call in calls] == [(0, "weather")]
+
+
+def test_a_tools_answer_may_be_sent_back(tooled: Running):
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
+    turn = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "sunny"}]
+    answer = ask(tooled, messages=[*QUESTION, *turn], tool_choice="none").choices[0]
+    assert answer.message.content and not answer.message.tool_calls
+
+
+def test_a_template_without_tools_is_a_400_that_says_so(server: Running):
+    with pytest.raises(openai.BadRequestError, match="chat template does not know them"):
+        ask(server)
+
+
+def test_a_name_that_is_no_tool_is_a_400(tooled: Running):
+    with pytest.raises(openai.BadRequestError, match="'nothing' is none of the tools: weather"):
+        ask(tooled, tool_choice={"type": "function", "function": {"name": "nothing"}})
+
+
+def test_every_format_of_the_flag_is_read_however_the_text_is_cut():
+    assert set(WRITTEN) == set(FORMATS) == set(TOOL_FORMATS)
+    for name, text in WRITTEN.items():
+        for size in (1, 3, 1000):
+            reading = reader(name)
+            pieces = [text[place : place + size] for place in range(0, len(text), size)]
+            out = [reading.push(piece, last=False) for piece in pieces] + [reading.push("", last=True)]
+            calls = [call["function"] for _, found in out for call in found]
+            assert calls == [{"name": "weather", "arguments": '{"city": "Paris"}'}], (name, size)
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+@pytest.mark.parametrize("text", ["2 < 3 and [1] { }", '<tool_call>{"name": "unknown"}</tool_call>', '{"name": 1}'])
+def test_what_is_no_call_stays_text(name: str, text: str):
+    reading = reader(name)
+    out = [reading.push(letter, last=False) for letter in text] + [reading.push("", last=True)]
+    assert ("".join(part for part, _ in out), sum(len(found) for _, found in out)) == (text, 0)
