@@ -1,4 +1,4 @@
-"""`python -m serving_image`: the server. Also the container's entry point."""
+"""`python -m serving_image`: the server; with `bench`, its measurement. Also the container's entry point."""
 
 import os
 import sys
@@ -10,6 +10,8 @@ def main() -> int:
     from serving_image.errors import ServingError
 
     arguments = sys.argv[1:]
+    if arguments[:1] == ["bench"]:
+        return _bench(arguments[1:])
     if "--help" in arguments or "-h" in arguments:
         settings.parser().print_help()
         return 0
@@ -18,6 +20,17 @@ def main() -> int:
         from serving_image import run  # imports the web framework: not for --help, not in the engine's process
 
         return run.serve(chosen)
+    except ServingError as error:
+        print(f"serving_image: {error}", file=sys.stderr)
+        return 2
+
+
+def _bench(arguments: list[str]) -> int:
+    from serving_image.bench import command  # imports an HTTP client: not for the server
+    from serving_image.errors import ServingError
+
+    try:
+        return command.main(arguments)
     except ServingError as error:
         print(f"serving_image: {error}", file=sys.stderr)
         return 2

@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line; values stay text until `read` parses them all."""
     result = argparse.ArgumentParser(
         prog="python -m serving_image",
-        description="Serve a model over HTTP: POST /chat, OpenAI's API under /v1, /health, /metrics, a page at /.",
+        description="Serve a model over HTTP: POST /chat, OpenAI's API under /v1, /health and /metrics.",
         epilog=f"Every flag is a variable too: --max-model-len is {PREFIX}MAX_MODEL_LEN. "
         "`python -m serving_image bench --help` measures a running server.",
         allow_abbrev=False,
