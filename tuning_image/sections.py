@@ -59,7 +59,7 @@ class TrainingSection(Section):
     per_device_train_batch_size: Positive = 1
     per_device_eval_batch_size: Positive = 8
     gradient_accumulation_steps: Positive = 1
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | None = None  # None: on a GPU, where memory is what runs out; the plan counts on it
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial"] = "linear"
     warmup_steps: NotNegative = 0

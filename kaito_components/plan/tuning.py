@@ -27,6 +27,7 @@ def training_of(spec: Workspace, preset: Preset, config: ConfigMap | None, dtype
     targets = lora.get("target_modules")
     named = tuple(map(str, targets)) if isinstance(targets, list) else ("all-linear",) if targets else ()
     usual = default_training(preset, spec.tuning.method, dtype)
+    given = arguments.get("gradient_checkpointing")
     in_eight = usual.weight_bits == 4 and sections("QuantizationConfig").get("load_in_8bit") is True
     return replace(
         usual,
@@ -35,7 +36,7 @@ def training_of(spec: Workspace, preset: Preset, config: ConfigMap | None, dtype
         targets=named or usual.targets,
         row_tokens=_count(arguments.get("max_length", arguments.get("max_seq_length")), ROW_TOKENS),
         rows=_count(arguments.get("per_device_train_batch_size"), ROWS),
-        checkpointing=arguments.get("gradient_checkpointing") is not False,
+        checkpointing=given if isinstance(given, bool) else usual.checkpointing,
     )
 
 
@@ -49,6 +50,7 @@ def default_training(preset: Preset, method: str, dtype: str) -> Training:
         targets=preset.tuning.target_modules if preset.tuning else (),
         row_tokens=ROW_TOKENS,
         rows=ROWS,
+        checkpointing=not is_wide,  # as the tuning image: on a GPU, unless the user says otherwise
     )
 
 

@@ -107,7 +107,8 @@ def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: in
         "output_dir": str(settings.arguments.output / checkpoints.FOLDER),
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": accumulation,
-        "activation_checkpointing": config.gradient_checkpointing,  # its name from transformers 5.2x on
+        # its name from transformers 5.2x on
+        "activation_checkpointing": gpu if config.gradient_checkpointing is None else config.gradient_checkpointing,
         "activation_checkpointing_kwargs": {"use_reentrant": False},
         "eval_strategy": config.eval_strategy if evaluated else "no",
         "fp16": gpu and not torch.cuda.is_bf16_supported(including_emulation=False),
