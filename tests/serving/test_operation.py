@@ -43,7 +43,7 @@ def gauge(server: Running, name: str) -> float:
 
 
 def test_sigterm_lets_streams_finish_and_refuses_new_requests(tmp_path: Path):
-    with running(tmp_path) as server, concurrent.futures.ThreadPoolExecutor() as pool:
+    with running(tmp_path, "--drain-timeout", "400") as server, concurrent.futures.ThreadPoolExecutor() as pool:
         began = [threading.Event() for _ in range(3)]
         streams = [pool.submit(read_stream, server, LONG, each) for each in began]
         assert all(each.wait(60) for each in began)
