@@ -84,8 +84,7 @@ class Cluster:
         self.review = Review(azure)
         self._pools: dict[str, str] = {}
         self._brings_device_plugin = bool(given.get("device_plugin", True))
-        self._priority: pulumi.CustomResource | None = None
-        self._device_plugin: pulumi.CustomResource | None = None
+        self._shared: set[str] = set()  # names of what all Workspaces share, as far as it is declared
         identifier, default_name = _identity(given)
         if self.name is None:
             self.kubeconfig: pulumi.Output[str] = pulumi.Output.secret(given["kubeconfig"])
@@ -114,18 +113,21 @@ class Cluster:
         """Declares, once, the device plugin of this stack's GPU pools; returns the labels that it looks for."""
         if not self._brings_device_plugin:
             return {}
-        if self._device_plugin is None:
-            name = f"{self.name if isinstance(self.name, str) else 'cluster'}-device-plugin"
-            manifest = device_plugin(this_stack())
-            self._device_plugin = kubernetes_object(name, manifest, self.provider, pulumi.ResourceOptions())
+        name = f"{self.name if isinstance(self.name, str) else 'cluster'}-device-plugin"
+        self._share(name, device_plugin(this_stack()))
         return names.device_plugin_labels(this_stack())
 
     def prefer_tuning(self) -> str:
         """Declares, once, the PriorityClass of this stack's tuning Jobs; returns its name."""
         name = names.tuning_priority(this_stack())
-        if self._priority is None:
-            self._priority = kubernetes_object(name, priority(name), self.provider, pulumi.ResourceOptions())
+        self._share(name, priority(name))
         return name
+
+    def _share(self, name: str, manifest: Mapping[str, Any]) -> None:
+        """Declares an object that all Workspaces share, unless an earlier one has."""
+        if name not in self._shared:
+            self._shared.add(name)
+            kubernetes_object(name, manifest, self.provider, pulumi.ResourceOptions())
 
     def _look_up(self, azure: AzureOptions) -> None:
         """This stack's pools of a cluster whose name is known; of one that this program makes, none is there yet."""

@@ -66,17 +66,17 @@ def object_labels(workspace: str, inference_set: str = "") -> dict[str, str]:
 
 def login_volume(secret: str) -> str:
     """The volume with the registry login of a Secret, whose name may hold dots and be longer than a volume's."""
-    return f"login-{hashlib.sha256(secret.encode()).hexdigest()[:8]}"
+    return f"login-{_hex(secret, 8)}"
 
 
 def device_plugin_labels(stack: str) -> dict[str, str]:
     """By which the device plugin of a stack finds the nodes of the stack's GPU pools."""
-    return {DEVICE_PLUGIN_LABEL: hashlib.sha256(stack.encode()).hexdigest()[:8]}
+    return {DEVICE_PLUGIN_LABEL: _hex(stack, 8)}
 
 
 def tuning_priority(stack: str) -> str:
     """The PriorityClass of a stack's tuning Jobs."""
-    return f"kaito-tuning-{hashlib.sha256(stack.encode()).hexdigest()[:8]}"
+    return f"kaito-tuning-{_hex(stack, 8)}"
 
 
 def serves(annotations: Mapping[str, str]) -> bool:
@@ -118,5 +118,5 @@ def pool_name(namespace: str, workspace: str, immutable: Mapping[str, Any]) -> s
     return f"ws{_hex(f'{namespace}/{workspace}')}{_hex(json.dumps(immutable, sort_keys=True))}"
 
 
-def _hex(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:5]
+def _hex(text: str, length: int = 5) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -22,6 +22,7 @@ API_SERVER = "kube-apiserver"
 FIRST = ("etcd", API_SERVER)
 AFTER_API_SERVER = ("kube-controller-manager", "kube-scheduler", "kwok")
 NAMES = (*FIRST, *AFTER_API_SERVER)
+PORTS = "ports.yaml"
 STAGES = Path(__file__).parent / "kwok"
 SECONDS_TO_BE_READY = 120.0  # on a loaded machine; 8 s is usual
 POLL_SECONDS = 0.1
@@ -75,7 +76,8 @@ class ControlPlane:
         return BackgroundProcess(name, self.folder)
 
     def write_files(self) -> None:
-        """Makes certificates, keys and kubeconfigs, unless they are there."""
+        """Makes certificates, keys and kubeconfigs, unless they are there; and what kwok reads."""
+        (self.folder / PORTS).write_text(json.dumps(_ports()))  # JSON is YAML
         for log in (STAGES / "logs").iterdir():
             link = self.folder / log.name
             link.unlink(missing_ok=True)
@@ -221,9 +223,7 @@ class ControlPlane:
         ]
 
     def _kwok(self) -> list[str]:
-        ports = self.folder / "ports.yaml"
-        ports.write_text(json.dumps(_ports()))  # JSON is YAML
-        configurations = [f"--config={path}" for path in (*sorted(STAGES.glob("*.yaml")), ports)]
+        configurations = [f"--config={path}" for path in (*sorted(STAGES.glob("*.yaml")), PORTS)]
         return [
             "--kubeconfig=kwok.kubeconfig",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",

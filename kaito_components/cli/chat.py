@@ -13,8 +13,6 @@ from kaito_components.cli.where import CONTEXT, KUBECONFIG, NAMESPACE, live
 from kaito_components.errors import ClusterError
 from kaito_components.names import SERVER_PORT
 
-SECONDS_TO_ANSWER = 600
-
 Connect = Callable[[], HTTPConnection]
 Turn = dict[str, str]
 
@@ -34,12 +32,10 @@ def chat(
     context: CONTEXT = None,
 ) -> None:
     """Talk to the model of a Workspace, through a port-forward to its pod."""
-    with live(kubeconfig, context) as cluster:
+    with live(kubeconfig, context, namespace) as (cluster, inside):
         from kaito_components.cli.workspace_pods import serving_pod
-        from kaito_components.live.cluster import default_namespace
         from kaito_components.live.forwarding import PodConnection
 
-        inside = namespace or default_namespace(kubeconfig, context)
         pod = serving_pod(cluster, inside, name)
         talk = Talk(
             lambda: PodConnection(kubeconfig, context, inside, pod, SERVER_PORT), os.environ.get(api_key_variable, "")

@@ -25,8 +25,10 @@ config = pulumi.Config()
 cluster = Cluster({cluster})
 '''
 AKS = '{"resource_group": config.require("resourceGroup"), "name": config.require("cluster")}'
-Settings = dict[tuple[str, str, str], str]
 KUBECONFIG = '{"kubeconfig": config.require_secret("kubeconfig")}'
+Settings = dict[
+    tuple[str, str, str], str
+]  # namespace, name and key of a Secret's value -> its key in the configuration
 
 
 def convert(files: Annotated[list[Path], typer.Argument(help="Workspace files, KAITO's YAML")]) -> None:
@@ -96,18 +98,20 @@ def _commands(bundle: model.Bundle, settings: Settings) -> Iterator[str]:
     else:
         yield "pulumi config set --secret kubeconfig < KUBECONFIG_FILE"
     for one in bundle.secrets:
-        for key in (*one.data, *one.string_data):
-            form = "in base64" if key in _binary(one) else "as plain text"
-            setting = settings[one.namespace, one.name, key]
-            yield f"pulumi config set --secret {setting}     # {key} of {one.name}, {form}"
+        binary = _binary(one)
+        for value in _values_of(one):
+            form = "in base64" if value[2] in binary else "as plain text"
+            yield f"pulumi config set --secret {settings[value]}     # {value[2]} of {one.name}, {form}"
 
 
 def _settings(secrets: Sequence[model.Secret]) -> Settings:
-    """Namespace, name and key of each value of a Secret -> a key of the configuration, which no other value has."""
-    return unique([(key, f"{key[0]}-{key[1]}-{key[2].lstrip('.')}") for one in secrets for key in _keys(one)], "-")
+    """A key of the configuration for each value, which no other value has."""
+    values = [value for one in secrets for value in _values_of(one)]
+    return unique([(value, f"{value[0]}-{value[1]}-{value[2].lstrip('.')}") for value in values], "-")
 
 
-def _keys(one: model.Secret) -> list[tuple[str, str, str]]:
+def _values_of(one: model.Secret) -> list[tuple[str, str, str]]:
+    """Namespace, name and key of each."""
     return [(one.namespace, one.name, key) for key in (*one.data, *one.string_data)]
 
 
@@ -138,12 +142,12 @@ def _name(one: Any) -> tuple[str, ...]:
 def _values(one: model.Secret, settings: Settings) -> dict[str, dict[str, Code]]:
     """The values by field: text as it is, what is no text in base64."""
 
-    def read(keys: Sequence[str]) -> dict[str, Code]:
-        return {key: Code(f"config.require_secret({text(settings[one.namespace, one.name, key])})") for key in keys}
-
+    found: dict[str, dict[str, Code]] = {"data": {}, "string_data": {}}
     binary = _binary(one)
-    plain = [key for key in (*one.data, *one.string_data) if key not in binary]
-    return {field: read(keys) for field, keys in (("data", binary), ("string_data", plain)) if keys}
+    for value in _values_of(one):
+        field = "data" if value[2] in binary else "string_data"
+        found[field][value[2]] = Code(f"config.require_secret({text(settings[value])})")
+    return {field: values for field, values in found.items() if values}
 
 
 def _binary(one: model.Secret) -> list[str]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kaito_components.cli.status_text import trouble_lines
 from kaito_components.cli.where import CONTEXT, KUBECONFIG, NAMESPACE, live
 
 if TYPE_CHECKING:
@@ -17,15 +18,12 @@ def events(
     context: CONTEXT = None,
 ) -> None:
     """Print what is wrong with Workspaces now, and the warnings of Kubernetes about their pods, workloads and nodes."""
-    with live(kubeconfig, context) as cluster:
-        from kaito_components.cli.overview import queries, rows, warnings
-        from kaito_components.live.cluster import default_namespace
+    with live(kubeconfig, context, namespace) as (cluster, inside):
+        from kaito_components.cli.overview import fetched, rows, warnings
 
-        inside = namespace or default_namespace(kubeconfig, context)
-        seen = {name: cluster.get(query).items for name, query in queries(inside).items()}
-        found = rows(seen.__getitem__, names or [])
-        lines = [f"{row.name}: {trouble}" for row in found for trouble in row.troubles]
-        lines += [_line(workspace, event) for workspace, event in warnings(seen.__getitem__, names or [])]
+        seen = fetched(cluster, inside)
+        lines = trouble_lines(rows(seen, names or []))
+        lines += [_line(workspace, event) for workspace, event in warnings(seen, names or [])]
         print("\n".join(lines) or "Nothing is wrong.")
 
 

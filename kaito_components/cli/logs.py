@@ -19,12 +19,9 @@ def logs(
     context: CONTEXT = None,
 ) -> None:
     """Print the log of a Workspace: of its server, or of its tuning Job."""
-    with live(kubeconfig, context) as cluster:
-        from kaito_components.cli.workspace_pods import newest_pod, tunes_now
-        from kaito_components.live.cluster import default_namespace
+    with live(kubeconfig, context, namespace) as (cluster, inside):
+        from kaito_components.cli.workspace_pods import newest_pod
 
-        inside = namespace or default_namespace(kubeconfig, context)
-        of_job = tunes_now(cluster, inside, name) if tuning is None else tuning
-        pod, container = newest_pod(cluster, inside, name, of_job)
+        pod, container = newest_pod(cluster, inside, name, tuning)
         for line in cluster.log(inside, pod, container, tail, follow):
             print(line, flush=True)

@@ -1,13 +1,14 @@
-"""All Workspaces of a namespace, or of all, as rows. Pure but for the queries' names; used by `status`."""
+"""Workspaces of a namespace, or of all, as rows and warnings. Pure but for `fetched`; used by `status` and `events`."""
 
 from collections.abc import Callable, Iterable
 
-from kaito_components.live.cluster import Query
+from kaito_components.live.cluster import Cluster, Query
 from kaito_components.live.snapshot import Object, Snapshot, goal_of, labels_of, matching, name_of
 from kaito_components.live.status import StatusRow, row, together
 from kaito_components.names import INFERENCE_SET_LABEL, WORKSPACE_LABEL
 
 SERVICE_LABEL = "kubernetes.io/service-name"
+Collections = Callable[[str], Iterable[Object]]  # the objects of a collection of `queries`, by its name
 WORKLOADS = ("deployments", "statefulsets", "jobs")
 
 
@@ -26,35 +27,43 @@ def queries(namespace: str | None) -> dict[str, Query]:
     }
 
 
-def rows(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ()) -> list[StatusRow]:
+def fetched(cluster: Cluster, namespace: str | None) -> Collections:
+    """Everything of `queries` as it is now. Raises ClusterError."""
+    seen = {name: cluster.get(query).items for name, query in queries(namespace).items()}
+    return seen.__getitem__
+
+
+def rows(objects: Collections, wanted: Iterable[str] = ()) -> list[StatusRow]:
     """A row for each Workspace, by namespace and name.
 
     Args:
         objects: the collection of that name, see `queries`.
         wanted: names of Workspaces, and of InferenceSets for all of their replicas; none: all.
     """
-    names = set(wanted)
-    workloads = [workload for kind in WORKLOADS for workload in objects(kind)]
-    found = [workload for workload in workloads if not names or names & _called(workload)]
     made: dict[tuple[str, str], StatusRow] = {}
-    for workload in found:  # Jobs come last
+    for workload in _workloads(objects, wanted):  # Jobs come last
         one = row(_snapshot(workload, objects), goal_of(workload))
         server = made.get((one.namespace, one.name))
         made[one.namespace, one.name] = together(one, server) if server else one
     return [made[key] for key in sorted(made)]
 
 
-def warnings(objects: Callable[[str], Iterable[Object]], wanted: Iterable[str] = ()) -> list[tuple[str, Object]]:
+def warnings(objects: Collections, wanted: Iterable[str] = ()) -> list[tuple[str, Object]]:
     """(Workspace, event) of every warning about its workload, its pods and its nodes; the newest last."""
-    names, found = set(wanted), dict[str, tuple[str, Object]]()
-    for workload in (workload for kind in WORKLOADS for workload in objects(kind)):
-        if names and not names & _called(workload):
-            continue
+    found: dict[str, tuple[str, Object]] = {}
+    for workload in _workloads(objects, wanted):
         seen = _snapshot(workload, objects)
         nodes = matching(seen.nodes, goal_of(workload).node_selector)
         for event in seen.events_of(workload, *seen.replica_sets, *seen.pods, *nodes):
             found[event["metadata"]["uid"]] = labels_of(workload)[WORKSPACE_LABEL], event
     return sorted(found.values(), key=lambda one: str(one[1].get("lastTimestamp") or one[1].get("eventTime") or ""))
+
+
+def _workloads(objects: Collections, wanted: Iterable[str]) -> list[Object]:
+    """Those of the Workspaces that are asked for."""
+    names = set(wanted)
+    workloads = [workload for kind in WORKLOADS for workload in objects(kind)]
+    return [workload for workload in workloads if not names or names & _called(workload)]
 
 
 def _called(workload: Object) -> set[str]:
@@ -63,7 +72,7 @@ def _called(workload: Object) -> set[str]:
     return {labels[WORKSPACE_LABEL], labels.get(INFERENCE_SET_LABEL, labels[WORKSPACE_LABEL])}
 
 
-def _snapshot(workload: Object, objects: Callable[[str], Iterable[Object]]) -> Snapshot:
+def _snapshot(workload: Object, objects: Collections) -> Snapshot:
     namespace, workspace = workload["metadata"]["namespace"], labels_of(workload)[WORKSPACE_LABEL]
 
     def own(name: str) -> tuple[Object, ...]:

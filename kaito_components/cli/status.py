@@ -35,21 +35,17 @@ def status(
     context: CONTEXT = None,
 ) -> None:
     """Say how the Workspaces in the cluster are."""
-    from kaito_components.live.cluster import default_namespace
-
     if namespace and all_namespaces:
         raise typer.BadParameter("choose one of --namespace and --all-namespaces")
-    with live(kubeconfig, context) as cluster:
-        inside = None if all_namespaces else namespace or default_namespace(kubeconfig, context)
+    with live(kubeconfig, context, namespace) as (cluster, inside):
         show = _watch if watch else _show_once
-        raise typer.Exit(show(cluster, inside, names or [], format))
+        raise typer.Exit(show(cluster, None if all_namespaces else inside, names or [], format))
 
 
 def _show_once(cluster: "Cluster", namespace: str | None, names: Sequence[str], format: Format) -> int:
-    from kaito_components.cli.overview import queries, rows
+    from kaito_components.cli.overview import fetched, rows
 
-    seen = {name: cluster.get(query).items for name, query in queries(namespace).items()}
-    found = rows(seen.__getitem__, names)
+    found = rows(fetched(cluster, namespace), names)
     if format is Format.json:
         print(json.dumps([as_json(row) for row in found], indent=2))
     elif found:

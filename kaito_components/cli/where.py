@@ -19,14 +19,17 @@ CONTEXT = Annotated[str | None, typer.Option(help="the kubeconfig's current one 
 
 
 @contextmanager
-def live(kubeconfig: Path | None, context: str | None) -> Iterator["Cluster"]:
-    """The cluster; what goes wrong with it is printed, and is exit code 1. An interruption is 130."""
-    from kaito_components.live.cluster import Cluster
+def live(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Iterator[tuple["Cluster", str]]:
+    """The cluster, and the namespace that is meant.
+
+    What goes wrong with the cluster is printed, and is exit code 1. An interruption is 130.
+    """
+    from kaito_components.live.cluster import Cluster, default_namespace
 
     try:
         cluster = Cluster.from_files(kubeconfig, context)
         try:
-            yield cluster
+            yield cluster, namespace or default_namespace(kubeconfig, context)
         finally:
             cluster.close()
     except ClusterError as error:

@@ -27,25 +27,20 @@ def serving_pod(cluster: "Cluster", namespace: str, workspace: str) -> str:
     return name_of(ready[0])
 
 
-def newest_pod(cluster: "Cluster", namespace: str, workspace: str, tuning: bool) -> tuple[str, str]:
-    """(pod, container) whose log is worth reading: the newest one of the Job, or of the server.
+def newest_pod(cluster: "Cluster", namespace: str, workspace: str, tuning: bool | None) -> tuple[str, str]:
+    """(pod, container) whose log is worth reading: the newest one of the Job, of the server, or (None) of both.
 
     Raises:
         ClusterError: there is none.
     """
-    found = [one for one in _pods(cluster, namespace, workspace) if (JOB_LABEL in labels_of(one)) == tuning]
+    pods = _pods(cluster, namespace, workspace)
+    found = [one for one in pods if tuning is None or (JOB_LABEL in labels_of(one)) == tuning]
     if not found:
         raise ClusterError(
             f"Workspace {namespace}/{workspace} has no {'tuning Job' if tuning else 'server'} with a pod"
         )
     pod = max(found, key=lambda one: str(one["metadata"].get("creationTimestamp")))
     return name_of(pod), _container(pod)
-
-
-def tunes_now(cluster: "Cluster", namespace: str, workspace: str) -> bool:
-    """Whether its newest pod is the Job's, or it has no other."""
-    newest = max(_pods(cluster, namespace, workspace), key=lambda one: str(one["metadata"].get("creationTimestamp")))
-    return JOB_LABEL in labels_of(newest)
 
 
 def _container(pod: Object) -> str:

@@ -23,11 +23,11 @@ def serving_of(decided: Plan, hardware: Hardware, registry: str | None) -> Plan 
         return None
     if preset.tuning is None or any(found.severity == "error" for found in decided.findings):
         return None
-    spec = _as_inference(decided.spec, _tuned_name(decided.spec, preset))
+    tuned = _tuned_name(decided.spec, preset)
+    spec = _as_inference(decided.spec, tuned)
     dtype = choose_dtype(spec, preset, hardware)
     fitted = fit(spec, preset, decided.vm, hardware, "transformers", dtype, None)
-    tuned = spec.inference.adapters[0].source.name if spec.inference else None
-    command = [*transformers_command(spec, preset, decided.weights, dtype), "--default-model", str(tuned)]
+    command = [*transformers_command(spec, preset, decided.weights, dtype), "--default-model", tuned]
     return replace(
         decided,
         spec=spec,

@@ -27,50 +27,56 @@ async def chat_completions(body: ChatBody, request: Request) -> Any:
         "created": int(time.time()),
         "model": body.model or server.settings.model_name,
     }
-    job = await _job(server, body, str(head["id"]))
+    job, wanted = await _job(server, body, str(head["id"]))
     charge(request.state.key, [job])
     if body.stream:
-        return await respond.stream(request, _events(server, body, job, head), server.settings.write_timeout)
-    return await respond.while_connected(request, lambda: _whole(server, body, job, head))
+        events = _events(server, body, job, wanted, head)
+        return await respond.stream(request, events, server.settings.write_timeout)
+    return await respond.while_connected(request, lambda: _whole(server, body, job, wanted, head))
 
 
-async def _job(server: Server, body: ChatBody, request_id: str) -> Job:
+async def _job(server: Server, body: ChatBody, request_id: str) -> tuple[Job, tools.Wanted]:
+    """All answers to the chat, and what it asks of tools."""
     tokenizer = server.loaded()
     if body.top_logprobs is not None and not body.logprobs:
         raise bad("top_logprobs", "needs logprobs: true")
     if body.continue_final_message and body.add_generation_prompt:
         raise bad("continue_final_message", "needs add_generation_prompt: false")
-    wanted_tools = tools.wanted(server, body)
-    grammar = await grammar_of(body, wanted_tools.schema)
+    wanted = tools.wanted(server, body)
+    grammar = await grammar_of(body, wanted.schema)
     messages = [message.plain() for message in body.messages]
     prompt = await jobs.tokenize(
         sum(len(message["content"]) for message in messages),
         lambda: tokenizer.chat(
             messages,
-            tools=wanted_tools.described,
+            tools=wanted.described,
             template=body.chat_template,
             add_generation_prompt=body.add_generation_prompt,
             continue_final_message=body.continue_final_message,
             variables=body.chat_template_kwargs,
         ),
     )
-    wanted = (body.top_logprobs or 0) if body.logprobs else None
+    alternatives = (body.top_logprobs or 0) if body.logprobs else None
     most = body.max_completion_tokens or body.max_tokens
-    made = jobs.job(server, body, request_id, prompt, most, wanted, grammar)
-    return replace(made, skip_special=False) if wanted_tools.format else made  # formats are written in special tokens
+    job = jobs.job(server, body, request_id, prompt, most, alternatives, grammar)
+    if wanted.format:  # formats are written in special tokens
+        job = replace(job, skip_special=False)
+    return job, wanted
 
 
-async def _whole(server: Server, body: ChatBody, job: Job, head: dict[str, Any]) -> dict[str, Any]:
+async def _whole(
+    server: Server, body: ChatBody, job: Job, wanted: tools.Wanted, head: dict[str, Any]
+) -> dict[str, Any]:
     usage = Usage()
     pieces: list[list[Piece]] = [[] for _ in range(body.n)]
     async for piece in answer(server, [job], usage):
         pieces[piece.index].append(piece)
-    choices = [_choice(server, body, index, parts) for index, parts in enumerate(pieces)]
+    choices = [_choice(server, body, wanted, index, parts) for index, parts in enumerate(pieces)]
     return {**head, "object": "chat.completion", "choices": choices, "usage": usage.body()}
 
 
-def _choice(server: Server, body: ChatBody, index: int, parts: list[Piece]) -> dict[str, Any]:
-    reader = tools.Reader(tools.wanted(server, body))
+def _choice(server: Server, body: ChatBody, wanted: tools.Wanted, index: int, parts: list[Piece]) -> dict[str, Any]:
+    reader = tools.Reader(wanted)
     text, calls = reader.push("".join(piece.text for piece in parts), last=True)
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if calls:
@@ -89,15 +95,20 @@ def _logprobs(server: Server, body: ChatBody, parts: list[Piece]) -> dict[str, A
     return logprobs.chat(server.loaded(), [token for piece in parts for token in piece.tokens])
 
 
-async def _events(server: Server, body: ChatBody, job: Job, head: dict[str, Any]) -> AsyncIterator[respond.Event]:
+async def _events(
+    server: Server, body: ChatBody, job: Job, wanted: tools.Wanted, head: dict[str, Any]
+) -> AsyncIterator[respond.Event]:
     usage = Usage()
     chunk = {**head, "object": "chat.completion.chunk"}
     wants_usage = body.stream_options is not None and body.stream_options.include_usage
     none = {"usage": None} if wants_usage else {}
     readers: dict[int, tools.Reader] = {}
     async for piece in answer(server, [job], usage):
-        delta: dict[str, Any] = {} if piece.index in readers else {"role": "assistant", "content": ""}
-        reader = readers.setdefault(piece.index, tools.Reader(tools.wanted(server, body)))
+        delta: dict[str, Any] = {}
+        if piece.index not in readers:
+            readers[piece.index] = tools.Reader(wanted)
+            delta = {"role": "assistant", "content": ""}
+        reader = readers[piece.index]
         text, calls = reader.push(piece.text, last=piece.finish is not None)
         if text:
             delta["content"] = text

@@ -7,7 +7,9 @@ from typing import Any
 from kubernetes import client, config
 
 from kaito_components import names
+from kaito_components.live.cluster import Cluster
 from kaito_components.live.snapshot import Goal, goal_of
+from kaito_components.live.waiting import wait
 from local_cloud.instance import Instance
 from local_cloud.nodes import apply_node, delete_node, node_manifest
 
@@ -101,6 +103,15 @@ class LiveWorkspace:
         else:
             self.apps.create_namespaced_deployment(self.namespace, manifest)
         self.core.create_namespaced_service(self.namespace, self._service())
+
+    def bring_up(self) -> "LiveWorkspace":
+        """With a node, until it is ready; a Job runs on and on."""
+        self.add_node()
+        self.make(job_seconds="never")
+        cluster = Cluster.from_text(self.kubeconfig)
+        wait(cluster, self.started if self.kind == "Job" else self.goal, 60, print)
+        cluster.close()
+        return self
 
     def change(self, fault: str = "", **pod: Any) -> None:
         """Rolls out another template."""

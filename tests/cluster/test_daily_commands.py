@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from live_workspace import LiveWorkspace
 
-from kaito_components.live.cluster import Cluster
-from kaito_components.live.waiting import wait
 from local_cloud.instance import Instance
 
 MakeWorkspace = Callable[..., LiveWorkspace]
@@ -27,23 +25,14 @@ def kaito(cloud: Instance, namespace: str) -> Run:
     return run
 
 
-def up(workspace: LiveWorkspace, **options: Any) -> LiveWorkspace:
-    workspace.add_node()
-    workspace.make(**options)
-    cluster = Cluster.from_text(workspace.kubeconfig)
-    wait(cluster, workspace.goal if workspace.kind != "Job" else workspace.started, 60, print)
-    cluster.close()
-    return workspace
-
-
 def test_a_question_is_answered_through_a_port_forward(make_workspace: MakeWorkspace, kaito: Run) -> None:
-    workspace = up(make_workspace())
+    workspace = make_workspace().bring_up()
     done = kaito("chat", workspace.name, "-m", "what is KAITO?")
     assert (done.returncode, done.stdout.strip()[-29:]) == (0, "Question 1 was: what is KAITO?"[-29:]), done.stderr
 
 
 def test_a_conversation_remembers_its_turns(make_workspace: MakeWorkspace, kaito: Run) -> None:
-    workspace = up(make_workspace())
+    workspace = make_workspace().bring_up()
     first, second = kaito("chat", workspace.name, input="one\ntwo\n").stdout.splitlines()
     assert first.endswith("Question 1 was: one") and second.endswith("Question 2 was: two")
 
@@ -59,7 +48,7 @@ def test_a_workspace_without_a_ready_pod_is_named(make_workspace: MakeWorkspace,
 
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
 def test_the_log_of_the_newest_pod_is_shown(make_workspace: MakeWorkspace, kaito: Run, kind: str) -> None:
-    workspace = up(make_workspace(kind), job_seconds="never")
+    workspace = make_workspace(kind).bring_up()
     done = kaito("logs", workspace.name, "--tail", "5")
     assert done.returncode == 0 and done.stdout, done.stderr
     other = kaito("logs", workspace.name, "--serving" if kind == "Job" else "--tuning")
@@ -67,7 +56,7 @@ def test_the_log_of_the_newest_pod_is_shown(make_workspace: MakeWorkspace, kaito
 
 
 def test_what_went_wrong_stands_in_one_place(make_workspace: MakeWorkspace, kaito: Run) -> None:
-    workspace, fine = make_workspace(), up(make_workspace())
+    workspace, fine = make_workspace(), make_workspace().bring_up()
     workspace.make()
     for _ in range(20):
         said = kaito("events", workspace.name).stdout

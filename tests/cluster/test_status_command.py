@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from live_workspace import LiveWorkspace
 
-from kaito_components.live.cluster import Cluster
-from kaito_components.live.waiting import wait
 from local_cloud.instance import Instance
 
 MakeWorkspace = Callable[..., LiveWorkspace]
@@ -39,24 +37,15 @@ def status(cloud: Instance, namespace: str) -> Status:
     return Status(cloud, namespace)
 
 
-def ready(workspace: LiveWorkspace) -> LiveWorkspace:
-    workspace.add_node()
-    workspace.make(job_seconds="never")
-    cluster = Cluster.from_text(workspace.kubeconfig)
-    wait(cluster, workspace.goal if workspace.kind != "Job" else workspace.started, 60, print)
-    cluster.close()
-    return workspace
-
-
 def test_a_ready_workspace_is_a_row_of_true(make_workspace: MakeWorkspace, status: Status) -> None:
-    workspace = ready(make_workspace())
+    workspace = make_workspace().bring_up()
     header, line = status.run().stdout.splitlines()
     assert header.split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
     assert line.split()[:-1] == [workspace.name, "Standard_NC12s_v3", "True", "True", "True"]
 
 
 def test_a_running_tuning_job_has_a_column_of_its_own(make_workspace: MakeWorkspace, status: Status) -> None:
-    ready(make_workspace("Job"))
+    make_workspace("Job").bring_up()
     header, line = (text.split() for text in status.run().stdout.splitlines())
     assert dict(zip(header, line, strict=True))["JOBSTARTED"] == "True"
 

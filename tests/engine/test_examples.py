@@ -31,17 +31,17 @@ def test_kaito_plan_accepts_each_example_or_says_what_to_fill_in(path: Path) -> 
     assert ("placeholder" in done.stderr) == unfilled
 
 
+def importing(cloud: Instance, azure: Azure) -> dict[str, str]:
+    """The environment of a program outside of this repository that imports the package."""
+    return {**cloud.env(), "KAITO_LOCAL_CLOUD": str(azure.arm.instance_dir), "PYTHONPATH": str(PROJECT)}
+
+
 def test_a_program_that_imports_the_package_serves_a_model_on_a_cpu_size(
     cloud: Instance, azure: Azure, namespace: str, tmp_path: Path
 ) -> None:
     settings = {"my-platform:resourceGroup": azure.name, "my-platform:cluster": azure.name}
     config = {**settings, "my-platform:namespace": namespace}
-    environment = {
-        **cloud.env(),
-        "KAITO_LOCAL_CLOUD": str(azure.arm.instance_dir),
-        "PYTHONPATH": str(PROJECT),
-    }
-    stack = Stack(environment, tmp_path, config, project=PROJECT / "examples" / "import-into-program")
+    stack = Stack(importing(cloud, azure), tmp_path, config, project=PROJECT / "examples" / "import-into-program")
     try:
         stack.up()
         outputs = stack.outputs()
@@ -65,13 +65,8 @@ def test_the_program_that_kaito_convert_writes_runs(
     runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": str(PROJECT / ".venv")}}
     (program / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "converted", "runtime": runtime}))
     settings = {"resourceGroup": azure.name, "cluster": azure.name, f"{namespace}-push-dockerconfigjson": "{}"}
-    environment = {
-        **cloud.env(),
-        "KAITO_LOCAL_CLOUD": str(azure.arm.instance_dir),
-        "PYTHONPATH": str(PROJECT),
-    }
     config = {f"converted:{key}": value for key, value in settings.items()}
-    stack = Stack(environment, tmp_path, config, project=program)
+    stack = Stack(importing(cloud, azure), tmp_path, config, project=program)
     try:
         stack.up()
         assert stack.preview("--expect-no-changes").ops == {} and len(azure.pools) == 1

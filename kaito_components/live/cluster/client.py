@@ -119,7 +119,7 @@ class Cluster:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         response = self._request(path, options, SECONDS_OF_LOG if follow else SECONDS_TO_ANSWER)
         rest = b""
-        for piece in response.stream(amt=None if not follow else 4096, decode_content=True):
+        for piece in response.stream(amt=None):
             *lines, rest = (rest + piece).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
         if rest:
