@@ -12,7 +12,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from tuning_image.data.tokens import Tokens
 from tuning_image.errors import StoppedError, UserError
 from tuning_image.settings import Settings
-from tuning_image.training import batches, callbacks, checkpoints, progress
+from tuning_image.training import batches, callbacks, checkpoints, memory, progress
 from tuning_image.training.trainer import AdapterTrainer
 
 OWN = {"max_length", "packing", "assistant_only_loss", "completion_only_loss", "loss_type", "beta"}
@@ -35,25 +35,20 @@ def train(settings: Settings, model: Any, rows: Sequence[Tokens], validation: Se
     Raises:
         StoppedError: After SIGTERM, with a checkpoint on disk.
     """
-    config, arguments = settings.config.TrainingArguments, settings.arguments
+    config = settings.config.TrainingArguments
     micro, accumulation = config.per_device_train_batch_size, config.gradient_accumulation_steps
+    untrained = memory.trained_weights(model)
     while True:
         try:
             return _once(settings, model, rows, validation, micro, accumulation)
-        except (torch.OutOfMemoryError, MemoryError):
-            if micro == 1:
-                raise UserError(
-                    f"--model {arguments.model}: out of memory with one row at a time; set "
-                    "gradient_checkpointing: true, lower max_length, use --method qlora or a larger instanceType"
-                ) from None
-            micro, accumulation = _halved(micro, accumulation)
-            print(f"out of memory: on with {micro} rows at a time, {accumulation} times a step", flush=True)
-
-
-def _halved(micro: int, accumulation: int) -> tuple[int, int]:
-    """The next smaller divisor, at the same rows per step."""
-    smaller = next(n for n in range(micro // 2, 0, -1) if micro * accumulation % n == 0)
-    return smaller, micro * accumulation // smaller
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        if micro == 1:
+            raise UserError(memory.too_little(settings.arguments.model))
+        micro, accumulation = memory.halved(micro, accumulation)
+        memory.start_again(model, untrained)
+        print(f"out of memory: on with {micro} rows at a time, {accumulation} times a step", flush=True)
 
 
 def _once(
