@@ -1,9 +1,9 @@
-"""`python -m benchmarks [imports] [plan] [preview] [up] [tuning]`: the measurements, all by default, as tables."""
+"""`python -m benchmarks [imports] [plan] [preview] [up] [tuning] [serving]`: the measurements, all by default."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import imports, plan, preview, tuning, up
+from benchmarks import imports, plan, preview, serving, tuning, up
 
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     "imports": imports.main,
@@ -11,6 +11,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "preview": preview.main,
     "up": up.main,
     "tuning": tuning.main,
+    "serving": serving.main,
 }
 
 chosen = sys.argv[1:] or list(MEASUREMENTS)

@@ -1,6 +1,8 @@
 """Puts the engine together: threads, weights, cache, batch. Called by the engine's process at start."""
 
+import ctypes
 import os
+import sys
 
 import psutil
 import torch
@@ -16,12 +18,16 @@ from serving_image.errors import WeightsError
 from serving_image.settings import Settings
 from serving_image.source import Source
 
+MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+KEPT_HEAP_BYTES = 2**28
+LARGEST_HEAP_BLOCK_BYTES = 2**25
 FREE_SHARE = 0.5  # of the memory that the weights leave; the rest is for activations and other programs
 
 
 def build(settings: Settings, source: Source) -> tuple[Stepper, Grammars, Info]:
     """The engine, ready for requests."""
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    _keep_freed_memory()
     loaded = weights.load(source, settings)
     context, budget = _cache_tokens(settings, loaded.shape, loaded.context_tokens)
     limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
@@ -35,6 +41,13 @@ def build(settings: Settings, source: Source) -> tuple[Stepper, Grammars, Info]:
     )
     vocabulary = loaded.model.config.get_text_config().vocab_size
     return stepper, Grammars(source, vocabulary), Info(context, vocabulary, description, loaded.losses)
+
+
+def _keep_freed_memory() -> None:
+    """Reuse the memory of activations: given back after each layer, it comes again as page faults in every prefill."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(MALLOC_TRIM_THRESHOLD, KEPT_HEAP_BYTES)
+        libc.mallopt(MALLOC_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK_BYTES)
 
 
 def _cache_tokens(settings: Settings, shape: Shape, context: int) -> tuple[int, int]:

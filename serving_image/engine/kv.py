@@ -14,6 +14,7 @@ import torch
 
 SMALLEST_ROW_TOKENS = 128
 KEPT_SHARE = 0.25  # of the budget that may be filled only to keep rows of finished sequences
+KEPT_CPU_BYTES = 2**28  # the same on a CPU, where memory is not the engine's alone and every larger pool is a copy
 
 
 class NoRoom(Exception):
@@ -145,6 +146,9 @@ class Store:
     def __init__(self, shape: Shape, budget_tokens: int, context_tokens: int) -> None:
         self.shape = shape
         self.budget_tokens = budget_tokens
+        self.kept_tokens = int(budget_tokens * KEPT_SHARE)
+        if shape.device.type == "cpu":
+            self.kept_tokens = min(self.kept_tokens, KEPT_CPU_BYTES // shape.token_bytes)
         self.pools = [Pool(shape, length) for length in row_lengths(context_tokens)]
 
     def allocate(self, length: int) -> Row:
@@ -179,7 +183,7 @@ class Store:
 
     def _grow(self, pool: Pool, *, required: bool) -> None:
         wanted = max(1, pool.capacity)  # twice as many
-        budget = self.budget_tokens if required else int(self.budget_tokens * KEPT_SHARE)
+        budget = self.budget_tokens if required else self.kept_tokens
         free = budget - sum(each.tokens for each in self.pools)
         if required and free < pool.length:
             free += self._shrink_others(pool)
