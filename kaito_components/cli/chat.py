@@ -38,7 +38,7 @@ def chat(
 
         pod = serving_pod(cluster, inside, name)
         talk = Talk(
-            lambda: PodConnection(kubeconfig, context, inside, pod, SERVER_PORT), os.environ.get(api_key_variable, "")
+            lambda: PodConnection(kubeconfig, context, inside, pod, SERVER_PORT), api_key_variable
         )
         chosen = model or talk.model(name)
         turns: list[Turn] = [{"role": "system", "content": system}] if system else []
@@ -50,8 +50,9 @@ def chat(
 class Talk:
     """One conversation over connections that `connect` makes, one a request."""
 
-    def __init__(self, connect: Connect, key: str) -> None:
-        self._connect = connect
+    def __init__(self, connect: Connect, key_variable: str) -> None:
+        self._connect, self._key_variable = connect, key_variable
+        key = os.environ.get(key_variable, "")
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def model(self, workspace: str) -> str:
@@ -82,10 +83,12 @@ class Talk:
             response = connection.getresponse()
         except (OSError, HTTPException) as broken:
             raise ClusterError(f"the model's server: {broken or type(broken).__name__}") from None
-        if response.status == 401:
-            raise ClusterError("the model's server asks for an API key: put it into the variable KAITO_API_KEY")
         if response.status >= 400:
-            raise ClusterError(f"the model's server: {path}: status {response.status}: {_reason(response.read())}")
+            reason = _reason(response.read())
+            connection.close()
+            if response.status == 401:
+                raise ClusterError(f"the model's server asks for an API key: put it into {self._key_variable}")
+            raise ClusterError(f"the model's server: {path}: status {response.status}: {reason}")
         return response
 
 

@@ -23,5 +23,5 @@ def logs(
         from kaito_components.cli.workspace_pods import newest_pod
 
         pod, container = newest_pod(cluster, inside, name, tuning)
-        for line in cluster.log(inside, pod, container, tail, follow):
+        for line in cluster.log(inside, pod, container, tail, follow=follow):
             print(line, flush=True)

@@ -6,6 +6,7 @@ An API server that does not answer is no failure before the deadline; one that r
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kaito_components import names, provider_process
@@ -166,7 +167,9 @@ def _last_words(goal: Goal, trouble: Trouble, cluster: Cluster) -> str:
     if not trouble.last_words:
         return ""
     pod, container, previous = trouble.last_words
-    lines = cluster.log_lines(goal.namespace, pod, container, previous, LOG_LINES)
+    lines: list[str] = []
+    with suppress(ClusterError):
+        lines += cluster.log(goal.namespace, pod, container, LOG_LINES, previous=previous)
     return "".join(f"\n  | {line}" for line in (f"the end of the log of {container}:", *lines)) if lines else ""
 
 

@@ -101,27 +101,27 @@ class Cluster:
         parameters = {**query.parameters, **options, "resourceVersion": version}
         return Stream(self._request(query.path, parameters, SECONDS_OF_SILENCE), query, self.server)
 
-    def log_lines(self, namespace: str, pod: str, container: str, previous: bool, count: int) -> list[str]:
-        """The last lines of a container's log; none if there are none to be had."""
-        options = {"container": container, "previous": str(previous).lower(), "tailLines": str(count)}
-        with suppress(ClusterError):
-            text = self._get(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", options)
-            return text.decode(errors="replace").splitlines()[-count:]
-        return []
-
-    def log(self, namespace: str, pod: str, container: str, tail: int, follow: bool) -> Iterator[str]:
-        """The lines of a container's log; with `follow`, as they come until the container ends.
+    def log(
+        self, namespace: str, pod: str, container: str, tail: int, *, follow: bool = False, previous: bool = False
+    ) -> Iterator[str]:
+        """The last `tail` lines of a container's log; with `follow`, then as they come until the container ends.
 
         Raises:
-            ClusterError: there is no log to be had.
+            ClusterError: there is no log to be had, or the connection broke.
         """
-        options = {"container": container, "tailLines": str(tail), "follow": str(follow).lower()}
+        from urllib3.exceptions import HTTPError
+
+        flags = {"follow": str(follow).lower(), "previous": str(previous).lower()}
+        options = {"container": container, "tailLines": str(tail), **flags}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         response = self._request(path, options, SECONDS_OF_LOG if follow else SECONDS_TO_ANSWER)
         rest = b""
-        for piece in response.stream(amt=None):
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from (line.decode(errors="replace") for line in lines)
+        try:
+            for piece in response.stream(amt=None):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from (line.decode(errors="replace") for line in lines)
+        except HTTPError as error:
+            raise _unreachable(self.server, error) from None
         if rest:
             yield rest.decode(errors="replace")
 
