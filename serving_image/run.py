@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
+from typing import cast
 
 import uvicorn
 
@@ -74,6 +78,8 @@ async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -
     settings = server.settings
     source = await asyncio.to_thread(find, settings)
     engine.start(source)
+    if not source.gguf:  # transformers turns a GGUF file's tokenizer with PyTorch
+        _hide_torch()
     server.tokenizer = await asyncio.to_thread(tokenizer.load, source, settings.chat_template)
     while server.engine.state == "loading":
         changed.clear()
@@ -82,6 +88,15 @@ async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -
         log.info("ready: %s", info.description)
         for loss in info.losses:
             log.warning("not as elsewhere: %s", loss)
+
+
+def _hide_torch() -> None:
+    """Let transformers load a tokenizer without PyTorch, which only the engine's process needs: 0.5 GB and 2 s less.
+
+    None among the modules is Python's own way to say that there is no such module.
+    """
+    sys.modules.setdefault("torch", cast(ModuleType, None))
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # that there is no PyTorch
 
 
 async def _raises(loading: asyncio.Task[None]) -> None:

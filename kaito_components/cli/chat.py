@@ -37,9 +37,7 @@ def chat(
         from kaito_components.live.forwarding import PodConnection
 
         pod = serving_pod(cluster, inside, name)
-        talk = Talk(
-            lambda: PodConnection(kubeconfig, context, inside, pod, SERVER_PORT), api_key_variable
-        )
+        talk = Talk(lambda: PodConnection(kubeconfig, context, inside, pod, SERVER_PORT), api_key_variable)
         chosen = model or talk.model(name)
         turns: list[Turn] = [{"role": "system", "content": system}] if system else []
         for question in [message] if message else _questions(chosen):

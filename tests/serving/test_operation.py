@@ -148,6 +148,11 @@ def test_two_thousand_queued_requests_are_all_answered_or_refused(server: Runnin
     assert server.process.poll() is None
 
 
+def test_only_the_engines_process_holds_pytorch(server: Running):
+    loaded = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (server.process.pid, server.engine_pid())}
+    assert "libtorch" not in loaded[server.process.pid] and "libtorch" in loaded[server.engine_pid()]
+
+
 def test_a_killed_engine_ends_the_server_after_it_said_so(tmp_path: Path):
     with running(tmp_path) as server:
         os.kill(server.engine_pid(), signal.SIGKILL)
