@@ -51,7 +51,7 @@ def cluster(port: int) -> Cluster:
 
 def test_a_log_that_breaks_off_says_so(port: int) -> None:
     reader = cluster(port)
-    with pytest.raises(Unreachable, match="127.0.0.1"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1"):
         list(reader.log("default", "pod", "server", 10, follow=True))
     reader.close()
 
