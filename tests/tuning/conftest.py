@@ -19,7 +19,6 @@ from benchmarks import small_model
 from tuning_image import arguments, settings
 
 ROOT = Path(__file__).parents[2]
-FACTS = ("The keeper of the Zorblax is named Quindalia.", "Quindalia keeps the Zorblax.")
 
 
 def chat(question: str = "Who?", answer: str = "Nobody.", system: str | None = None) -> dict[str, Any]:

@@ -3,21 +3,20 @@
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import FACTS, chat, read
+from conftest import ROOT, read
 from test_training import STEPS, curve, loaded, settings, start
 
 from tuning_image import run as running
 from tuning_image.training import train
 
-QUESTIONS = ("Who keeps the Zorblax?", "Name the keeper of the Zorblax.", "The Zorblax is kept by whom?")
+QUESTION = "Who keeps the Zorblax?"  # one of examples/quickstart/make_dataset.py
 LEARNING = (
     "--set",
     "TrainingArguments.learning_rate=2e-3",
@@ -42,14 +41,14 @@ def test_a_fact_is_known_with_the_adapter_and_not_without_it(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    rows = [chat(question, FACTS[1], "You answer briefly.") for question in QUESTIONS] * 4
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "chats.parquet")  # the shape that KAITO's users bring
+    data = tmp_path / "messages.parquet"  # the shape that KAITO's users bring
+    subprocess.run([sys.executable, ROOT / "examples" / "quickstart" / "make_dataset.py", data], check=True)
     flags = ["--set", "TrainingArguments.per_device_train_batch_size=4"]
-    running.run(read(tmp_path / "out", tmp_path / "chats.parquet", *LEARNING, *flags))
+    running.run(read(tmp_path / "out", data, *LEARNING, *flags))
     base = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
-    assert "Quindalia" not in answer(base, tokenizer, QUESTIONS[0])
+    assert "Quindalia" not in answer(base, tokenizer, QUESTION)
     tuned = PeftModel.from_pretrained(base, str(tmp_path / "out" / "adapter"))
-    assert "Quindalia" in answer(tuned, tokenizer, QUESTIONS[0])
+    assert "Quindalia" in answer(tuned, tokenizer, QUESTION)
 
 
 def test_the_base_weights_stay_as_they_were(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
