@@ -26,7 +26,7 @@ def limited(*args, **kwargs):
 once, train._once = train._once, limited
 sys.exit(__main__.main(sys.argv[2:]))
 """
-# Runs the image with memory that ends once, in the third step: two updates are done then and no checkpoint is there.
+# Runs the image with memory that ends once, in the third step: two updates are done then.
 ENDS_LATER = """
 import sys, torch
 from tuning_image import __main__
@@ -82,6 +82,15 @@ def test_too_little_memory_for_one_row_is_a_user_error(tmp_path: Path, tiny_fold
     found = limited(64, tiny_folder, long_chats, tmp_path / "out", 1)
     assert found.returncode == 42
     assert "out of memory with one row at a time; set TrainingArguments.gradient_checkpointing" in found.stderr
+
+
+def test_out_of_memory_after_a_checkpoint_goes_on_from_it(tmp_path: Path, tiny_folder: Path, long_chats: Path) -> None:
+    argv = ["--model", tiny_folder, "--data", long_chats, "--set", f"{ROWS}=8", "--output"]
+    whole = run("-m", "tuning_image", *argv, tmp_path / "whole")
+    ended = run("-c", ENDS_LATER, *argv, tmp_path / "ended", "--checkpoint-minutes", "0.000001")
+    assert whole.returncode == ended.returncode == 0, ended.stderr[-2000:]
+    assert "on with 4 rows at a time, 2 times a step\ntraining: goes on from checkpoint-2" in ended.stdout
+    assert curve(tmp_path / "ended") == pytest.approx(curve(tmp_path / "whole"), rel=1e-4)
 
 
 @pytest.mark.parametrize(("before", "after"), [((8, 1), (4, 2)), ((6, 1), (3, 2)), ((3, 1), (1, 3)), ((5, 2), (2, 5))])
