@@ -3,13 +3,19 @@
 import importlib.util
 from collections.abc import Iterator, Mapping
 
+from tuning_image import servers
 from tuning_image.arguments import Arguments
 from tuning_image.sections import Config
 
 
 def contradictions(config: Config, arguments: Arguments, origins: Mapping[str, str]) -> list[str]:
     """One line for each pair that cannot both hold."""
-    return [*_quantization(config, arguments), *_training(config, arguments, origins), *_dataset(config)]
+    return [
+        *_quantization(config, arguments),
+        *_training(config, arguments, origins),
+        *_dataset(config),
+        *_serving(config, arguments),
+    ]
 
 
 def _quantization(config: Config, arguments: Arguments) -> Iterator[str]:
@@ -57,3 +63,8 @@ def _dataset(config: Config) -> Iterator[str]:
         yield "DatasetConfig: messages_column beside context_column or response_column; map one shape"
     if dataset.context_column and not dataset.response_column:
         yield "DatasetConfig.context_column: needs response_column, the column of the answers"
+
+
+def _serving(config: Config, arguments: Arguments) -> Iterator[str]:
+    if arguments.then_serve and (reason := servers.refusal(config.LoraConfig)):
+        yield f"--then-serve {arguments.then_serve}: {reason}"

@@ -14,6 +14,7 @@ from tuning_image.data import loading, report
 from tuning_image.data.tokens import Masking, Tokens, tokenize
 from tuning_image.errors import UserError
 from tuning_image.output import handover, push, result
+from tuning_image.servers import servers
 from tuning_image.settings import Settings
 
 FINGERPRINT = "run.json"
@@ -41,6 +42,8 @@ def run(settings: Settings) -> None:
             print(
                 "DataCollator.mlm: without effect, as in KAITO: a causal model has no mask token to learn", flush=True
             )
+        for server, answer in servers(settings.config.LoraConfig).items():
+            print(f"adapter loads in {server}: {answer}", flush=True)
         prepared = prepare(settings)
         if settings.arguments.only_check:
             return

@@ -47,7 +47,7 @@ class LoraSection(Section):
     use_rslora: bool = False
     use_dora: bool = False
     bias: Literal["none", "all", "lora_only"] = "none"
-    init_lora_weights: bool | Literal["gaussian", "pissa", "olora"] = True
+    init_lora_weights: bool | Literal["gaussian"] = True  # pissa and olora change the base weights, which servers lack
     modules_to_save: list[str] | None = None
     layers_to_transform: list[int] | None = None
 

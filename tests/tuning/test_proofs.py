@@ -1,54 +1,20 @@
-"""The adapter does what tuning promises: a fact is learned, the base stays as it was, merged equals unmerged."""
+"""The adapter does what tuning promises: the base stays as it was, merged equals unmerged, variants learn.
+
+That a fact is learned is in test_quickstart.py.
+"""
 
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, read
 from test_training import STEPS, curve, loaded, settings, start
 
 from tuning_image import run as running
 from tuning_image.training import train
-
-QUESTION = "Who keeps the Zorblax?"  # one of examples/quickstart/make_dataset.py
-LEARNING = (
-    "--set",
-    "TrainingArguments.learning_rate=2e-3",
-    "--set",
-    "LoraConfig.r=16",
-    "--set",
-    "LoraConfig.lora_alpha=16",
-)
-
-
-def answer(of: Any, tokenizer: Any, question: str) -> str:
-    """Twelve tokens of the model's answer."""
-    turns = [{"role": "user", "content": question}]
-    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    made = of.generate(**prompt, max_new_tokens=12, do_sample=False)
-    return str(tokenizer.decode(made[0, prompt["input_ids"].shape[1] :]))
-
-
-def test_a_fact_is_known_with_the_adapter_and_not_without_it(
-    tmp_path: Path, model_folder: Path, tokenizer: Any
-) -> None:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    data = tmp_path / "messages.parquet"  # the shape that KAITO's users bring
-    subprocess.run([sys.executable, ROOT / "examples" / "quickstart" / "make_dataset.py", data], check=True)
-    flags = ["--set", "TrainingArguments.per_device_train_batch_size=4"]
-    running.run(read(tmp_path / "out", data, *LEARNING, *flags))
-    base = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
-    assert "Quindalia" not in answer(base, tokenizer, QUESTION)
-    tuned = PeftModel.from_pretrained(base, str(tmp_path / "out" / "adapter"))
-    assert "Quindalia" in answer(tuned, tokenizer, QUESTION)
 
 
 def test_the_base_weights_stay_as_they_were(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuning_image.servers import servers
 from tuning_image.settings import Settings
 
 FOLDER = "adapter"
@@ -61,6 +62,7 @@ def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, A
             f"Made by KAITO's tuning image with --method {settings.arguments.method}.",
             "## Data\n\n" + _table({"sources": len(settings.arguments.data), **_counts(report)}),
             "## Metrics\n\n" + _table(metrics),
+            "## Which servers load it\n\n" + _table(servers(settings.config.LoraConfig)),
             "## Settings\n\n" + "\n".join(f"- `{line}`" for line in settings.lines()),
             "## Versions\n\n" + _table(versions) + "\n",
         ]
