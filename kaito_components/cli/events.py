@@ -20,9 +20,10 @@ def events(
     """Print what is wrong with Workspaces now, and the warnings of Kubernetes about their pods, workloads and nodes."""
     with live(kubeconfig, context, namespace) as (cluster, inside):
         from kaito_components.cli.overview import fetched, rows, warnings
+        from kaito_components.live.logs import told
 
         seen = fetched(cluster, inside)
-        lines = trouble_lines(rows(seen, names or []))
+        lines = trouble_lines([told(cluster, row) for row in rows(seen, names or [])])
         lines += [_line(workspace, event) for workspace, event in warnings(seen, names or [])]
         print("\n".join(lines) or "Nothing is wrong.")
 

@@ -2,10 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from kaito_components.units import duration
 
 if TYPE_CHECKING:
     from kaito_components.live.status import StatusRow
+
+
+class Format(StrEnum):
+    """How the status is printed."""
+
+    text = "text"
+    json = "json"
+
 
 GAP = 3  # columns are apart by as much as kubectl's
 
@@ -39,7 +50,7 @@ class Table:
         job = [_word(row.job_started)] if self._with_jobs else []
         own = [
             row.name, row.instance or "-", _word(row.resource_ready), _word(row.inference_ready), *job,
-            _word(row.workspace_ready), human(age_seconds(row)),
+            _word(row.workspace_ready), duration(age_seconds(row)),
         ]  # fmt: skip
         return [row.namespace, *own] if self._with_namespace else own
 
@@ -55,7 +66,7 @@ def set_lines(found: Sequence["StatusRow"], with_namespace: bool) -> list[str]:
     cells = [["NAMESPACE", "INFERENCESET", "REPLICAS", "READYREPLICAS", "AGE"]]
     for (namespace, name), rows in sets.items():
         ready = sum(row.workspace_ready for row in rows)
-        cells.append([namespace, name, str(len(rows)), str(ready), human(max(map(age_seconds, rows)))])
+        cells.append([namespace, name, str(len(rows)), str(ready), duration(max(map(age_seconds, rows)))])
     shown = [line if with_namespace else line[1:] for line in cells]
     return ["", *(_line(line, _widths(shown)) for line in shown)]
 
@@ -73,41 +84,32 @@ def _word(value: bool | None) -> str:
 
 
 def trouble_lines(found: Sequence["StatusRow"]) -> list[str]:
-    return [f"{row.name}: {trouble}" for row in found for trouble in row.troubles]
+    """What is wrong, each with the end of the log that says more."""
+    told = ((row, trouble) for row in found for trouble in row.troubles)
+    return [line for row, one in told for line in (f"{row.name}: {one}", *(f"  | {said}" for said in one.log))]
+
+
+def progress_lines(found: Sequence["StatusRow"]) -> list[str]:
+    """How far tuning Jobs are."""
+    return [f"{row.name}: {row.progress}" for row in found if row.progress]
 
 
 def as_json(row: "StatusRow") -> dict[str, Any]:
     """The row with the keys that scripts rely on."""
     troubles = [
-        {"object": one.object, "reason": one.reason, "message": one.message, "wayOut": one.way_out}
+        {
+            "object": one.object,
+            "reason": one.reason,
+            "message": one.message,
+            "wayOut": one.way_out,
+            "log": list(one.log),
+        }
         for one in row.troubles
     ]
     conditions = [condition.as_dict() for condition in row.conditions]
     more = {"createdAt": row.created, "ageSeconds": age_seconds(row), "conditions": conditions, "troubles": troubles}
-    return {**row.as_dict(), **more}
+    return {**row.as_dict(), **({"progress": row.progress.as_dict()} if row.progress else {}), **more}
 
 
 def age_seconds(row: "StatusRow") -> int:
     return max(0, int((datetime.now(UTC) - datetime.fromisoformat(row.created)).total_seconds()))
-
-
-def human(seconds: int) -> str:
-    """An age as kubectl prints it: `45s`, `3m20s`, `2h5m`, `3d`. Source: k8s.io/apimachinery duration.HumanDuration."""
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if hours < 3:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    return f"{days}d" if days < 730 else _two(days // 365, "y", days % 365, "d")
-
-
-def _two(large: int, unit: str, small: int, smaller_unit: str) -> str:
-    return f"{large}{unit}{small}{smaller_unit}" if small else f"{large}{unit}"

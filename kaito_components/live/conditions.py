@@ -98,7 +98,7 @@ def endpoint(snapshot: Snapshot, goal: Goal) -> Check:
 
 def started(snapshot: Snapshot, goal: Goal) -> Check:
     """The Job's pod runs: its init containers are through and every container has started."""
-    if _is_complete(snapshot) or any(_runs(pod) for pod in snapshot.current_pods):
+    if _is_complete(snapshot) or any(runs(pod) for pod in snapshot.current_pods):
         return Check(True, f"Job {goal.workspace} has started")
     if not snapshot.workload:
         return Check(False, f"Job {goal.namespace}/{goal.workspace} is not there")
@@ -118,8 +118,8 @@ def _is_complete(snapshot: Snapshot) -> bool:
     return condition(snapshot.workload or {}, "Complete").get("status") == "True"
 
 
-def _runs(pod: Object) -> bool:
-    """Or has run to its end: the Job is complete only some moments after its pod."""
+def runs(pod: Object) -> bool:
+    """Whether it runs, or has run to its end: the Job is complete only some moments after its pod."""
     phase = status_of(pod).get("phase")
     if phase != "Running":
         return bool(phase == "Succeeded")

@@ -11,8 +11,9 @@ from typing import Any
 
 from kaito_components.live import conditions
 from kaito_components.live.conditions import Check
-from kaito_components.live.diagnosis import Trouble, troubles
+from kaito_components.live.diagnosis import LastWords, Trouble, troubles
 from kaito_components.live.snapshot import Goal, Snapshot, labels_of, matching, name_of
+from kaito_components.live.tuning_progress import TuningProgress
 from kaito_components.names import INFERENCE_SET_LABEL
 
 MESSAGE_CHARACTERS = 256  # KAITO's limit
@@ -51,6 +52,8 @@ class StatusRow:
     conditions: tuple[Condition, ...]
     troubles: tuple[Trouble, ...] = field(compare=False)
     inference_set: str = ""  # the InferenceSet that it is a replica of
+    tuning_log: LastWords | None = None  # where a running Job tells how far it is
+    progress: TuningProgress | None = None  # what stands there, once it is fetched
 
     def as_dict(self) -> dict[str, Any]:
         """The columns, for JSON and for Pulumi's outputs; what does not apply is left out."""
@@ -90,7 +93,16 @@ def row(snapshot: Snapshot, goal: Goal) -> StatusRow:
         conditions=(*_resource_conditions(nodes, found), work, whole),
         troubles=found,
         inference_set=(labels_of(snapshot.workload) if snapshot.workload else {}).get(INFERENCE_SET_LABEL, ""),
+        tuning_log=tuning_log(snapshot, goal),
     )
+
+
+def tuning_log(snapshot: Snapshot, goal: Goal) -> LastWords | None:
+    """The container of a running tuning Job; None: there is none."""
+    running = [pod for pod in snapshot.current_pods if conditions.runs(pod)]
+    if not goal.is_tuning or not running or conditions.completed(snapshot, goal).ok:
+        return None
+    return LastWords(name_of(running[-1]), running[-1]["spec"]["containers"][0]["name"], previous=False)
 
 
 def together(tuning: StatusRow, serving: StatusRow) -> StatusRow:

@@ -6,15 +6,15 @@ An API server that does not answer is no failure before the deadline; one that r
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kaito_components import names, provider_process
 from kaito_components.errors import ClusterError, KaitoError
 from kaito_components.live.cluster import Cluster, Query, Refused, Watches
 from kaito_components.live.diagnosis import Trouble
+from kaito_components.live.logs import last_lines, tuning_progress
 from kaito_components.live.snapshot import Goal, Snapshot, name_of
-from kaito_components.live.status import Done, Failed, Lasting, StatusRow, Waiting, evaluate
+from kaito_components.live.status import Done, Failed, Lasting, StatusRow, Waiting, evaluate, tuning_log
 
 TICK_SECONDS = 1.0  # how often graces, the deadline and a cancellation are looked at while nothing changes
 SECONDS_UNTIL_REFUSED = 3.0  # an API server that has just started refuses everybody for a moment
@@ -22,7 +22,6 @@ SECONDS_BETWEEN_REPEATS = 15.0
 SECONDS_OF_SILENCE = 60.0
 SECONDS_UNTIL_SAID = 3.0  # most troubles of a start pass by themselves
 LONG_GRACE = 200.0  # what may take minutes is no news
-LOG_LINES = 8
 
 Say = Callable[[str], None]
 
@@ -121,10 +120,12 @@ class _Watcher:
     """What is remembered between two looks at one Workspace."""
 
     def __init__(self, cluster: Cluster, goal: Goal, say: Say) -> None:
-        self._server, self._goal = cluster.server, goal
+        self._cluster, self._goal = cluster, goal
         self._progress = Progress(goal.workspace, say)
         self._lasting = Lasting()
         self._refused_since: float | None = None
+        self._asked = float("-inf")
+        self._tuning = ""  # how far it is
 
     def look(self, watches: Watches, now: float) -> Done | Waiting | Failed:
         problem = watches.problem
@@ -132,13 +133,26 @@ class _Watcher:
             self._judge(problem, now)
             outcome: Done | Waiting | Failed = Waiting("api", f"{problem} (trying again)", ())
         elif not watches.is_complete:
-            outcome = Waiting("api", f"an answer of {self._server}", ())
+            outcome = Waiting("api", f"an answer of {self._cluster.server}", ())
         else:
             self._refused_since = None
-            outcome = evaluate(snapshot_of(watches), self._goal, self._lasting, now)
+            snapshot = snapshot_of(watches)
+            outcome = self._with_progress(evaluate(snapshot, self._goal, self._lasting, now), snapshot, now)
         if isinstance(outcome, Waiting) and (problem or watches.is_complete):
             self._progress.tell(*self._news(outcome, now), now)
         return outcome
+
+    def _with_progress(
+        self, outcome: Done | Waiting | Failed, snapshot: Snapshot, now: float
+    ) -> Done | Waiting | Failed:
+        """While a Job trains, what is waited for is the rest of its steps; asked for as often as it may be said."""
+        if not isinstance(outcome, Waiting) or outcome.stage != "job":
+            return outcome
+        if now - self._asked >= SECONDS_BETWEEN_REPEATS:
+            self._asked = now
+            progress = tuning_progress(self._cluster, self._goal.namespace, tuning_log(snapshot, self._goal))
+            self._tuning = str(progress or "")
+        return replace(outcome, text=self._tuning) if self._tuning else outcome
 
     def _news(self, outcome: Waiting, now: float) -> tuple[str, str]:
         """(stage, text): a trouble that may end the wait soon, or what is waited for."""
@@ -166,11 +180,9 @@ def _last_words(goal: Goal, trouble: Trouble, cluster: Cluster) -> str:
     """The end of the container's log, if it can be had."""
     if not trouble.last_words:
         return ""
-    pod, container, previous = trouble.last_words
-    lines: list[str] = []
-    with suppress(ClusterError):
-        lines += cluster.log(goal.namespace, pod, container, LOG_LINES, previous=previous)
-    return "".join(f"\n  | {line}" for line in (f"the end of the log of {container}:", *lines)) if lines else ""
+    lines = last_lines(cluster, goal.namespace, trouble.last_words)
+    head = f"the end of the log of {trouble.last_words.container}:"
+    return "".join(f"\n  | {line}" for line in (head, *lines)) if lines else ""
 
 
 def _overdue(goal: Goal, outcome: Waiting, timeout_seconds: float, cluster: Cluster) -> str:

@@ -60,7 +60,9 @@ class LiveWorkspace:
     def heal_node(self, name: str) -> None:
         self.core.patch_node(name, {"metadata": {"labels": {"local-cloud/fault": None}}})
 
-    def manifest(self, fault: str = "", image: str = "example.com/model:1", **pod: Any) -> Object:
+    def manifest(
+        self, fault: str = "", image: str = "example.com/model:1", container: str = "main", **pod: Any
+    ) -> Object:
         """The Deployment, StatefulSet or Job."""
         labels = {names.WORKSPACE_LABEL: self.name}
         mode = "tuning" if self.kind == "Job" else "inference"
@@ -72,7 +74,7 @@ class LiveWorkspace:
         spec = {
             "affinity": affinity,
             "tolerations": [{"key": "sku", "operator": "Exists"}],
-            "containers": [{"name": "main", "image": image, "resources": {"limits": limits}}],
+            "containers": [{"name": container, "image": image, "resources": {"limits": limits}}],
             **pod,
         }
         armed = {"local-cloud/fault": fault} if fault else {}
@@ -104,10 +106,10 @@ class LiveWorkspace:
             self.apps.create_namespaced_deployment(self.namespace, manifest)
         self.core.create_namespaced_service(self.namespace, self._service())
 
-    def bring_up(self) -> "LiveWorkspace":
+    def bring_up(self, **pod: Any) -> "LiveWorkspace":
         """With a node, until it is ready; a Job runs on and on."""
         self.add_node()
-        self.make(job_seconds="never")
+        self.make(job_seconds="never", **pod)
         cluster = Cluster.from_text(self.kubeconfig)
         wait(cluster, self.started if self.kind == "Job" else self.goal, 60, print)
         cluster.close()

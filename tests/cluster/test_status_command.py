@@ -50,6 +50,40 @@ def test_a_running_tuning_job_has_a_column_of_its_own(make_workspace: MakeWorksp
     assert dict(zip(header, line, strict=True))["JOBSTARTED"] == "True"
 
 
+def test_how_far_a_tuning_job_is_stands_below_the_table(make_workspace: MakeWorkspace, status: Status) -> None:
+    workspace = make_workspace("Job").bring_up(container="says-progress")
+    said = "step 40/1200 (3 %), loss 1.8312, 2316 tokens/s, 123m left"
+    assert status.run().stdout.splitlines()[2:] == [f"{workspace.name}: {said}"]
+    (one,) = json.loads(status.run("--format", "json").stdout)
+    figures = {"step": 40, "steps": 1200, "loss": 1.8312, "tokensPerSecond": 2316, "secondsLeft": 7384}
+    assert one["progress"] == figures
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "json"]])
+def test_watching_tells_how_far_a_tuning_job_is(
+    make_workspace: MakeWorkspace, status: Status, options: list[str]
+) -> None:
+    workspace = make_workspace("Job").bring_up(container="says-progress")
+    watching = status.watch(*options)
+    assert watching.stdout is not None
+    said = next(line for line in watching.stdout if "1200" in line)
+    assert said.startswith(f"{workspace.name}: step 40/1200") or json.loads(said)["progress"]["steps"] == 1200
+    watching.terminate()
+    watching.communicate(timeout=10)
+
+
+def test_a_failed_tuning_job_is_shown_with_the_end_of_its_log(make_workspace: MakeWorkspace, status: Status) -> None:
+    workspace = make_workspace("Job")
+    workspace.add_node()
+    workspace.make("CrashLoopBackOff", {"backoffLimit": 0})
+    for _ in range(20):
+        if "BackoffLimitExceeded" in (said := status.run().stdout):
+            break
+    _, _, trouble, *log = said.splitlines()
+    assert "JobFailed: BackoffLimitExceeded" in trouble and "ended with exit code 1" in trouble
+    assert log == ["  | This container is simulated: no program runs in it."]
+
+
 def test_a_trouble_is_a_line_below_the_table(make_workspace: MakeWorkspace, status: Status) -> None:
     workspace = make_workspace()
     workspace.make()

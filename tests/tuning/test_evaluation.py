@@ -20,7 +20,9 @@ def evaluations(output: Path) -> list[float]:
     return [entry["eval_loss"] for entry in progress.entries(output / progress.FILE) if "eval_loss" in entry]
 
 
-def test_training_ends_early_and_the_best_adapter_is_the_result(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
+def test_training_ends_early_and_the_best_adapter_is_the_result(
+    tmp_path: Path, chats: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ["--set", "TrainingArguments.learning_rate=0.5", "--early-stopping-patience", "2"]
     best = ["--set", "TrainingArguments.load_best_model_at_end=true"]
     running.run(read(tmp_path / "out", chats, *SPLIT, *EACH_STEP, *flags, *best, model=tiny_folder))
@@ -30,6 +32,8 @@ def test_training_ends_early_and_the_best_adapter_is_the_result(tmp_path: Path, 
     assert metrics["eval_loss"] == min(found)
     saved = [(tmp_path / "out" / name / "adapter_model.safetensors").read_bytes() for name in ("best", "adapter")]
     assert saved[0] == saved[1]
+    said = capsys.readouterr().out.splitlines()
+    assert {progress.line(entry) for entry in progress.entries(tmp_path / "out" / progress.FILE)} <= set(said)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL uses former names of transformers

@@ -1,6 +1,6 @@
 """One thing that is wrong in the cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 SHORT = 300  # characters of a message that came from elsewhere
@@ -28,6 +28,7 @@ class Trouble:
     way_out: str
     grace_seconds: float | None = None
     last_words: LastWords | None = None
+    log: tuple[str, ...] = field(default=(), compare=False)  # those words, once they are fetched
 
     @property
     def key(self) -> tuple[str, str, bool]:

@@ -21,7 +21,7 @@ SECONDS_FOR_REFUSED_POD = 10  # quota, admission: the controller has tried again
 SECONDS_FOR_POD = 60  # a webhook that does not answer
 FAILED_PODS = 3
 LOST_PODS = 2
-HINTS = {"PodFailurePolicy": "It ended with the exit code that says a retry would fail the same way"}
+HINTS = {"PodFailurePolicy": "Its data, settings, model or login are wrong: a retry would fail the same way"}
 
 
 def workload_troubles(snapshot: Snapshot, goal: Goal) -> Iterator[Trouble]:

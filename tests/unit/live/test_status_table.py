@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from observed import goal, node, running_pod, snapshot, tuning, tuning_snapshot
 
-from kaito_components.cli.status_text import Table, as_json, human, set_lines
+from kaito_components.cli.status_text import Table, as_json, set_lines
 from kaito_components.live.status import row
+from kaito_components.units import duration
 
 SERVING = row(snapshot(), goal())
 BROKEN = row(snapshot(nodes=(node(gpus=0),)), goal(workspace="llama-3-70b"))
@@ -57,7 +58,7 @@ def test_later_rows_keep_the_columns_of_the_first() -> None:
 def test_json_holds_conditions_and_troubles() -> None:
     made = as_json(BROKEN)
     assert made["resourceReady"] is False and made["conditions"][1]["reason"] == "NodePluginsNotReady"
-    assert made["troubles"][0].keys() == {"object", "reason", "message", "wayOut"}
+    assert made["troubles"][0].keys() == {"object", "reason", "message", "wayOut", "log"}
     assert made["ageSeconds"] >= 0
 
 
@@ -70,4 +71,4 @@ def test_json_holds_conditions_and_troubles() -> None:
     ],
 )  # fmt: skip
 def test_an_age_is_written_as_kubectl_writes_it(seconds: int, text: str) -> None:
-    assert human(seconds) == text
+    assert duration(seconds) == text
