@@ -59,8 +59,10 @@ async def on_invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_http(request: Request, error: Exception) -> JSONResponse:
-    """404 and 405 of the router, and whatever else Starlette refuses."""
+    """404 and 405 of the router, and whatever else Starlette refuses; FastAPI makes one of a Refusal inside a body."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Refusal):
+        return await on_refusal(request, error.__cause__)
     refusal = Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
     return JSONResponse(refusal.body(), refusal.status, {**refusal.headers(), **(error.headers or {})})
 

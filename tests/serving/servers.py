@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,12 @@ class Running:
         """A client of its API."""
         return httpx.Client(base_url=self.url, timeout=500, trust_env=False, **options)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """For a socket of one's own."""
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
     def openai(self, key: str = "none") -> openai.OpenAI:
         """The real OpenAI client."""
         http = httpx.Client(trust_env=False, timeout=500)
@@ -55,11 +61,18 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *flags: str, wait: bool = True, model: str | None = None) -> Iterator[Running]:
-    """`python -m serving_image` on a free port, ended at the end."""
+def running(
+    folder: Path,
+    *flags: str,
+    wait: bool = True,
+    model: str | None = None,
+    module: str = "serving_image",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """`python -m serving_image`, or another `module` with the same main, on a free port, ended at the end."""
     log = folder / f"server-{time.monotonic_ns()}.log"
-    command = [sys.executable, "-m", "serving_image", "--model", model or str(small_model.folder()), "--port", "0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", module, "--model", model or str(small_model.folder()), "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     with log.open("wb") as output:
         process = subprocess.Popen([*command, *flags], cwd=ROOT, stdout=output, stderr=output, env=environment)
     server = Running(process, log)
@@ -83,6 +96,21 @@ def _wait_until_ready(server: Running) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError(f"the server is not ready; its log:\n{server.text()[-3000:]}")
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Fails if it does not come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def gauge(server: Running, name: str) -> float:
+    """One of vLLM's metrics."""
+    with server.http() as http:
+        lines = http.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"vllm:{name}{{")).rsplit(" ", 1)[1])
 
 
 def events(lines: Iterator[str]) -> list[dict[str, object] | str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.servers import Running, running
+from tests.serving.servers import Running, gauge, running, wait_until
 
 LONG = {"prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True, "temperature": 0}
 
@@ -27,19 +27,6 @@ def read_stream(server: Running, body: dict[str, object], began: threading.Event
             if line.startswith("data: "):
                 began.set()
     return last
-
-
-def wait_until(condition: object, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def gauge(server: Running, name: str) -> float:
-    with server.http() as http:
-        lines = http.get("/metrics").text.splitlines()
-    return float(next(line for line in lines if line.startswith(f"vllm:{name}{{")).rsplit(" ", 1)[1])
 
 
 def test_sigterm_lets_streams_finish_and_refuses_new_requests(tmp_path: Path):

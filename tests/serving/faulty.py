@@ -1,0 +1,34 @@
+"""`python -m tests.serving.faulty`: the server's own main, over an engine whose steps are slow, or fail on one token.
+
+The engine's process is spawned from this module, which is how the fault gets there; the server's process has none.
+"""
+
+import os
+import sys
+import time
+from typing import Any
+
+POISON = 49_000  # a step whose prompt holds this token raises
+SLOW_SECONDS = float(os.environ.get("FAULTY_SLOW_SECONDS", "0"))  # that a step takes at least
+STEP = "faulty: step with"
+
+if __name__ == "__mp_main__":  # the engine's process
+    from serving_image.engine.stepper import Stepper
+
+    forward = Stepper._forward
+
+    def faulty(self: Stepper, plan: Any) -> Any:
+        """The same, with the fault."""
+        time.sleep(SLOW_SECONDS)
+        if SLOW_SECONDS:
+            print(STEP, [work.sequence.request.id for work in plan.all], file=sys.stderr, flush=True)
+        if any(POISON in work.sequence.tokens for work in plan.all):
+            raise RuntimeError("bad token")
+        return forward(self, plan)
+
+    Stepper._forward = faulty  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    from serving_image.__main__ import main
+
+    sys.exit(main())
