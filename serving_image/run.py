@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import cast
 
 import uvicorn
+import uvloop
 
 from serving_image import logs
 from serving_image.api import tokenizer
@@ -39,7 +40,7 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_level)
     for line in settings.lines():
         log.info("setting %s", line)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings))
 
 

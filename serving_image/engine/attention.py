@@ -81,17 +81,25 @@ def attend(
     Returns:
         (1, T, heads, D).
     """
-    layer: int = module.layer_idx
-    queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))  # (T, heads, D)
+    queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))
+    return attend_rows(module.layer_idx, queries, keys, values, step, scaling).unsqueeze(0), None
+
+
+def attend_rows(
+    layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, step: Step, scaling: float | None
+) -> torch.Tensor:
+    """The same for one layer, over (T, heads, D)."""
     for writing in step.writings:
         _write(writing.pool.keys[layer], keys, writing)
         _write(writing.pool.values[layer], values, writing)
+    if len(step.decodings) == 1 and not step.chunks:
+        return _decode(layer, queries, step.decodings[0], scaling)
     output = queries.new_empty((queries.shape[0], queries.shape[1], values.shape[2]))
     for decoding in step.decodings:
         output[decoding.tokens] = _decode(layer, queries[decoding.tokens], decoding, scaling)
     for chunk in step.chunks:
         output[chunk.tokens] = _prefill(layer, queries[chunk.tokens], chunk, scaling)
-    return output.unsqueeze(0), None
+    return output
 
 
 def _write(store: torch.Tensor, states: torch.Tensor, writing: Writing) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+_pointwise = torch.ops.mkldnn._linear_pointwise
 PACKED_ROWS = 16  # the batch for which oneDNN chooses the layout; others work with it too
 
 
@@ -27,7 +28,19 @@ class Packed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out)."""
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return _pointwise(x, self.packed, self.bias, "none", [], "")
+
+    def silu(self, x: torch.Tensor) -> torch.Tensor:
+        """The same through SiLU."""
+        return _pointwise(x, self.packed, self.bias, "swish", [], "")
+
+    def times(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The same times `other`, element by element."""
+        return _pointwise.binary(x, other, self.packed, self.bias, "mul")
+
+    def plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The same plus `other`."""
+        return _pointwise.binary(x, other, self.packed, self.bias, "add")
 
 
 class Shared:
@@ -39,11 +52,16 @@ class Shared:
         self._input: torch.Tensor | None = None
         self._parts: list[torch.Tensor] = []
 
+    def whole(self, x: torch.Tensor) -> torch.Tensor:
+        """The output of all layers side by side."""
+        output: torch.Tensor = self._linear(x)
+        return output
+
     def part(self, index: int, x: torch.Tensor) -> torch.Tensor:
         """The output of one of the layers."""
         if self._input is not x:
             self._input = x
-            self._parts = list(self._linear(x).split(self._sizes, -1))
+            self._parts = list(self.whole(x).split(self._sizes, -1))
         if index == len(self._sizes) - 1:
             self._input = None  # the last layer has asked: nothing is kept
         return self._parts[index]
@@ -56,12 +74,12 @@ class Part(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.compute_dtype = linear.weight.dtype
-        self._shared = shared
+        self.shared = shared
         self._index = index
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out)."""
-        return self._shared.part(self._index, x)
+        return self.shared.part(self._index, x)
 
 
 def speed_up(model: Any) -> None:

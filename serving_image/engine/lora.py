@@ -38,7 +38,7 @@ class State:
     """What the layers of the running step see."""
 
     stacks: Mapping[str, Stack] = field(default_factory=dict)
-    owners: torch.Tensor | None = None  # (T,) place of each token's adapter in the combination; -1 for the base
+    owners: torch.Tensor | None = None  # (T,) place of each token's adapter; -1: the base; None: one for all
     masks: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
 
     def mask(self, ranks: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -53,19 +53,34 @@ class State:
 class LoraLinear(nn.Module):
     """A linear layer that adapters target."""
 
-    def __init__(self, inner: nn.Module, name: str, state: State) -> None:
+    def __init__(self, inner: Any, name: str, state: State) -> None:
         super().__init__()
         self.inner = inner
+        self.in_features, self.out_features = inner.in_features, inner.out_features
         self._name = name
         self._state = state
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out)."""
         output = self.inner(x)
-        stack = self._state.stacks.get(self._name)
-        if stack is None:
-            return output
-        return output + ((x @ stack.down) * self._state.mask(stack.ranks, x)) @ stack.up
+        return output if not self.active else output + self._change(x)
+
+    @property
+    def active(self) -> bool:
+        """An adapter of this step changes the layer."""
+        return self._name in self._state.stacks
+
+    def add_to(self, output: torch.Tensor, x: torch.Tensor) -> None:
+        """Change what the layer made of x (T, in), in its place."""
+        if self.active:
+            output += self._change(x)
+
+    def _change(self, x: torch.Tensor) -> torch.Tensor:
+        stack = self._state.stacks[self._name]
+        inner = x @ stack.down
+        if self._state.owners is not None:
+            inner *= self._state.mask(stack.ranks, x)
+        return inner @ stack.up
 
 
 class Adapters:
@@ -110,6 +125,9 @@ class Adapters:
                 self._stacks.popitem(last=False)
         self._stacks.move_to_end(keys)
         self._state.stacks = self._stacks[keys]
+        self._state.owners = None
+        if len(keys) == 1 and all(per_token):
+            return
         places = {key: place for place, key in enumerate(keys)}
         owners = torch.tensor([places[adapter.key] if adapter else -1 for adapter in per_token])
         self._state.owners = owners.to(self.model.device)

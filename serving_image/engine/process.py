@@ -6,6 +6,7 @@ Two threads carry messages, so that neither a full pipe nor a stopped engine eve
 import asyncio
 import itertools
 import multiprocessing
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from multiprocessing.connection import Connection
@@ -21,6 +22,9 @@ from serving_image.requests import Progress, Request, Stats
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import Settings
 from serving_image.source import Source
+
+# Weights in pages of 2 MiB: on CPUs every step reads all of them, and small pages slow that down by a sixth.
+HUGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 
 class ProcessEngine:
@@ -43,6 +47,7 @@ class ProcessEngine:
     def start(self, source: Source) -> None:
         """Start the process; `state` says when it is ready."""
         self._loop = asyncio.get_running_loop()
+        os.environ.setdefault(*HUGE_PAGES)  # read by the C library when the engine's process begins
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self.process = context.Process(

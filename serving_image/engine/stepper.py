@@ -2,18 +2,16 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
 import torch
 
 from serving_image.engine import sampling
-from serving_image.engine.attention import Chunk, Decoding, Step, Writing, chunk_of, decoding_of
 from serving_image.engine.batch import Batch
+from serving_image.engine.forward import Forward, pool_of
 from serving_image.engine.grammar import Matcher
-from serving_image.engine.kv import Pool
 from serving_image.engine.lora import Adapters
 from serving_image.engine.sequence import Plan, Sequence, Work
 from serving_image.errors import EngineError
@@ -28,7 +26,7 @@ class Stepper:
         self.adapters = adapters
         self.batch = batch
         self._by_id: dict[str, Sequence] = {}
-        self.device = batch.store.shape.device
+        self.forward = Forward(model)
 
     @property
     def has_work(self) -> bool:
@@ -69,7 +67,7 @@ class Stepper:
             return
         if plan.started:
             yield [Progress(each.request.id, started=True, cached_tokens=cached) for each, cached in plan.started]
-        plan.decoding.sort(key=lambda work: (_pool(work).length, _row_index(work)))
+        plan.decoding.sort(key=lambda work: (pool_of(work).length, _row_index(work)))
         yield self._compute(plan)
 
     @torch.inference_mode()
@@ -80,7 +78,9 @@ class Stepper:
             return [progress for work in plan.all for progress in self._run_alone(work)]
 
     def _run(self, plan: Plan) -> list[Progress]:
-        logits, sequences = self._forward(plan)
+        sequences = [work.sequence for work in plan.all if work.complete]
+        self.adapters.select([work.sequence.adapter for work in plan.all for _ in range(work.count)])
+        logits = self.forward(plan)
         tokens = sampling.choose(logits, sequences) if sequences else []
         for work in plan.all:
             assert work.sequence.row
@@ -96,65 +96,6 @@ class Stepper:
             self._forget(work.sequence)
             message = f"the model failed on this request: {type(error).__name__}: {error}"
             return [Progress(work.sequence.request.id, finish="error", message=message)]
-
-    def _forward(self, plan: Plan) -> tuple[torch.Tensor, list[Sequence]]:
-        """Logits of the last position of every sequence whose known tokens are all computed."""
-        ids: list[int] = []
-        positions: list[int] = []
-        ends: list[int] = []
-        sequences = []
-        for work in plan.all:
-            assert work.sequence.row
-            last = len(work.sequence.row.tokens)
-            ids += work.sequence.row.tokens[last - work.count :]
-            positions += range(last - work.count, last)
-            if work.complete:
-                ends.append(len(ids) - 1)
-                sequences.append(work.sequence)
-        self.adapters.select([work.sequence.adapter for work in plan.all for _ in range(work.count)])
-        output = self.model(
-            input_ids=torch.tensor([ids], device=self.device),
-            position_ids=torch.tensor([positions], device=self.device),
-            use_cache=False,
-            logits_to_keep=torch.tensor(ends or [0], device=self.device),
-            step=self._layout(plan),
-        )
-        return output.logits[0], sequences
-
-    def _layout(self, plan: Plan) -> Step:
-        decodings: list[Decoding] = []
-        chunks: list[Chunk] = []
-        start = 0
-        for _, works in groupby(plan.decoding, key=_pool):
-            rows = [work.sequence.row for work in works if work.sequence.row]
-            decodings.append(decoding_of(rows[0].pool, rows, start))
-            start += len(rows)
-        for work in plan.prefill:
-            assert work.sequence.row
-            chunks.append(chunk_of(work.sequence.row, work.count, start))
-            start += work.count
-        return Step(self._writings(plan.all), decodings, chunks)
-
-    def _writings(self, works: Iterable[Work]) -> list[Writing]:
-        where: dict[Pool, tuple[list[int], list[int]]] = {}
-        start = 0
-        for work in works:
-            row = work.sequence.row
-            assert row
-            tokens, places = where.setdefault(row.pool, ([], []))
-            first = row.index * row.pool.length + len(row.tokens) - work.count
-            tokens += range(start, start + work.count)
-            places += range(first, first + work.count)
-            start += work.count
-        alone = len(where) == 1
-        return [
-            Writing(
-                pool,
-                None if alone else torch.tensor(tokens, device=self.device),
-                torch.tensor(places, device=self.device),
-            )
-            for pool, (tokens, places) in where.items()
-        ]
 
     def _postprocess(self, sequence: Sequence, token: Token | EngineError) -> Progress:
         """Take the token over, and end the sequence where it is complete or cannot go on."""
@@ -180,11 +121,6 @@ def _finish(sequence: Sequence, token: Token) -> Finish | None:
     if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
         return "stop"
     return "length" if len(sequence.answer) >= request.max_tokens else None
-
-
-def _pool(work: Work) -> Pool:
-    assert work.sequence.row
-    return work.sequence.row.pool
 
 
 _row_index = attrgetter("sequence.row.index")

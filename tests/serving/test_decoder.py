@@ -1,0 +1,93 @@
+"""The lean forward pass says what transformers' own layers say, for each kind of model that takes it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+from serving_image import settings
+from serving_image.engine.build import build
+from serving_image.engine.decoder import understands
+from serving_image.engine.lora import Adapter
+from serving_image.engine.stepper import Stepper
+from serving_image.requests import Request, Sampling
+from serving_image.source import Source
+
+PROMPT = tuple(range(5, 45))
+SIZES = {
+    "vocab_size": 300, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256, "initializer_range": 0.3,
+}  # fmt: skip
+KINDS = [LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config]
+
+
+def made(config: Any, folder: Path) -> Any:
+    """A model of random weights, saved in `folder`; its norms and biases are random too."""
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_config(config(**SIZES, sliding_window=None)).eval()
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            parameter.data.uniform_(0.5, 1.5)
+    model.save_pretrained(folder)
+    return model
+
+
+def engine(folder: Path, dtype: str) -> Stepper:
+    return build(settings.read(["--model", str(folder), "--dtype", dtype], {}), Source(folder))[0]
+
+
+def answer(stepper: Stepper, adapter: str | None = None) -> list[int]:
+    stepper.add(Request("one", PROMPT, 20, Sampling(temperature=0), adapter=adapter))
+    tokens = []
+    while stepper.has_work:
+        tokens += [token.id for batch in stepper.step() for progress in batch for token in progress.tokens]
+    return tokens
+
+
+def first_logits(stepper: Stepper, monkeypatch: pytest.MonkeyPatch, adapter: str | None = None) -> torch.Tensor:
+    """What the engine's first step makes of the prompt."""
+    seen, forward = [], stepper.forward
+    monkeypatch.setattr(stepper, "forward", lambda plan: seen.append(forward(plan)) or seen[-1])
+    answer(stepper, adapter)
+    return seen[0][0].float()
+
+
+def reference(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(torch.tensor([PROMPT])).logits[0, -1].float()
+
+
+@pytest.mark.parametrize("config", KINDS)
+def test_greedy_tokens_in_float32_are_those_of_generate(config: Any, tmp_path: Path) -> None:
+    model = made(config, tmp_path)
+    ids = torch.tensor([PROMPT])
+    limits = {"max_new_tokens": 20, "min_new_tokens": 20, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    stepper = engine(tmp_path, "float32")
+    assert understands(stepper.model)
+    assert answer(stepper) == model.generate(ids, attention_mask=torch.ones_like(ids), **limits)[0, 40:].tolist()
+
+
+@pytest.mark.parametrize("config", KINDS)
+def test_logits_in_bfloat16_are_the_models_but_for_rounding(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = made(config, tmp_path)
+    found = first_logits(engine(tmp_path, "bfloat16"), monkeypatch)
+    assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
+
+
+def test_an_adapter_on_all_layers_counts_in_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made(LlamaConfig, tmp_path)
+    stepper, matrices = engine(tmp_path, "bfloat16"), {}
+    plain = reference(model)
+    for name, layer in model.named_modules():
+        if name.endswith("_proj"):
+            down, up = torch.randn(4, layer.in_features) * 0.2, torch.randn(layer.out_features, 4) * 0.2
+            layer.weight.data += up @ down
+            matrices[name] = (down.bfloat16(), up.bfloat16())
+    stepper.adapters.add(Adapter("tuned", "tuned#1", matrices))
+    found = first_logits(stepper, monkeypatch, "tuned")
+    assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
+    assert torch.cosine_similarity(found, plain, dim=0) < 0.95
