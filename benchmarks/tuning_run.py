@@ -70,7 +70,7 @@ def ours(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
     """This project's image with the same settings."""
     import torch
 
-    from tuning_image import arguments, run, settings
+    from tuning_image import arguments, gauges, run, settings
     from tuning_image.training import model, train
 
     flags = [f"TrainingArguments.packing={str(packing).lower()}", "TrainingArguments.num_train_epochs=1"]
@@ -92,7 +92,8 @@ def ours(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
     chosen = settings.read(arguments.parse(argv), {})
     prepared = run.prepare(chosen)
     adapted = model.load(chosen, model.Precision(torch.bfloat16, "as TRL"))
-    return lambda: train.train(chosen, adapted, prepared.train, [])
+    pieces = (chosen.config.TrainingArguments.per_device_train_batch_size, 1)
+    return lambda: train.train(chosen, adapted, prepared.train, [], pieces, gauges.show)
 
 
 def real_tokens(folder: Path) -> int:

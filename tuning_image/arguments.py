@@ -29,6 +29,7 @@ class Arguments:
     only_check: bool = False
     port: int | None = None
     then_serve: str | None = None
+    processes: int | None = None
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -48,6 +49,12 @@ def parse(argv: Sequence[str]) -> Arguments:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse itself would exit with 2
         raise argparse.ArgumentError(None, message)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,5 +77,6 @@ def parser() -> argparse.ArgumentParser:
     add("--merge", action="store_true", help="also write the full weights with the adapter merged in")
     add("--only-check", action="store_true", help="check settings and data, write the data report, load no model")
     add("--port", type=int, help="serve /health and /metrics here (default: $TUNING_PORT, 5000 in the container)")
+    add("--processes", type=_positive, help="that train together, each on its GPU (default: one for each visible GPU)")
     add("--then-serve", metavar="NAMESPACE/DEPLOYMENT", help="give this server a new pod when the adapter is there")
     return result

@@ -26,3 +26,7 @@ class StoppedError(TuningError):
     """SIGTERM came; the state is on disk."""
 
     exit_code = STOPPED
+
+
+class OutOfMemoryError(TuningError):
+    """One of several processes ran out of memory: all start anew with fewer rows at a time. Never leaves tuning."""

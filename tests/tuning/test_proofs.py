@@ -13,6 +13,7 @@ import pytest
 import torch
 from test_training import STEPS, curve, loaded, settings, start
 
+from tuning_image import gauges
 from tuning_image import run as running
 from tuning_image.training import train
 
@@ -22,7 +23,7 @@ def test_the_base_weights_stay_as_they_were(tmp_path: Path, chats: Path, tiny_fo
     (tmp_path / "out").mkdir()
     tuned, rows = loaded(chosen)
     before = {name: p.clone() for name, p in tuned.named_parameters() if "lora_" not in name}
-    train.train(chosen, tuned, rows, [])
+    train.train(chosen, tuned, rows, [], (1, 1), gauges.show)
     assert before and all(torch.equal(p, before[name]) for name, p in tuned.named_parameters() if name in before)
 
 

@@ -1,13 +1,50 @@
-"""Rows → batches without padding: rows lie end to end, each with its own positions. Called by training.trainer."""
+"""Rows → batches without padding: rows lie end to end, each with its own positions. Called by training.trainer.
 
-from collections.abc import Sequence
+The order of rows depends on seed and epoch alone, so that the same rows make up a step whatever it is spread over.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, Sampler
 
 from tuning_image.data.tokens import NOT_LEARNED, Tokens
 
 Bin = tuple[Tokens, ...]
+NOTHING = Tokens([0, 0], [0, 0])
+
+
+class Share(Sampler[list[int]]):
+    """One process' batches of an epoch: of the next `at_once` x `processes` rows in order, every so manyth.
+
+    Where an epoch ends with too few rows for all, a share may be empty: `collate` makes a batch that does not count.
+    """
+
+    def __init__(self, rows: int, at_once: int, rank: int, processes: int, seed: int | None) -> None:
+        self._rows, self._step, self._rank, self._processes = rows, at_once * processes, rank, processes
+        self._seed, self._epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self._rows // self._step)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(range(self._rows))
+        if self._seed is not None:
+            generator = torch.Generator().manual_seed(self._seed + self._epoch)
+            order = torch.randperm(self._rows, generator=generator).tolist()
+        for start in range(0, self._rows, self._step):
+            yield order[start : start + self._step][self._rank :: self._processes]
+
+
+class Loader(DataLoader[Any]):
+    """Hands the number of the epoch on to its Share."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)
 
 
 def bins(rows: Sequence[Tokens], max_length: int | None) -> list[Bin]:
@@ -32,8 +69,10 @@ def collate(chosen: Sequence[Bin]) -> dict[str, Any]:
     """Bins → one batch. Of pairs, each chosen row is followed by its rejected one.
 
     `input_ids` and `position_ids` are (1, T); `keep` (K,) are the positions whose next token is learned, `targets` (K,)
-    those tokens, `owner` (K,) the number of the row each belongs to.
+    those tokens, `owner` (K,) the number of the row each belongs to. No bins make a batch that does not count.
     """
+    if not chosen:
+        return {**collate([(NOTHING, NOTHING)]), "counts": False}
     rows = [part for bin_ in chosen for row in bin_ for part in (row, row.rejected) if part]
     keep, targets, owner, start = [], [], [], 0
     for number, row in enumerate(rows):
@@ -50,5 +89,6 @@ def collate(chosen: Sequence[Bin]) -> dict[str, Any]:
         "keep": torch.tensor(keep),
         "targets": torch.tensor(targets),
         "owner": torch.tensor(owner),
+        "counts": True,
         "names": tuple(f"{row.file}: row {row.number}" for row in rows if row.file),
     }

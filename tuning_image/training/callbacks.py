@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tuning_image.errors import UserError
+from tuning_image.training import ranks
 
 BEST = "best"
 
@@ -21,7 +22,7 @@ class SaveByTime(TrainerCallback):
         self._seconds, self._last = minutes * 60, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._seconds and time.monotonic() - self._last >= self._seconds:
+        if self._seconds and ranks.anyone(time.monotonic() - self._last >= self._seconds):
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -33,11 +34,17 @@ class StopOnSignal(TrainerCallback):
 
     def __init__(self) -> None:
         self.stopped = False
+        self._before: Any = signal.getsignal(signal.SIGTERM)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        signal.signal(signal.SIGTERM, self._remember)
+        self._before = signal.signal(signal.SIGTERM, self._remember)
+
+    def done(self) -> None:
+        """What SIGTERM meant before, it means again."""
+        signal.signal(signal.SIGTERM, self._before)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.stopped = ranks.anyone(self.stopped)
         if self.stopped and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 
@@ -54,12 +61,12 @@ class KeepBest(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
         best = losses.index(min(losses))
-        if best == len(losses) - 1:
+        if best == len(losses) - 1 and state.is_world_process_zero:
             staging = self._folder.with_name(".best")
             model.save_pretrained(staging)
             shutil.rmtree(self._folder, ignore_errors=True)
             staging.rename(self._folder)
-        elif self._patience and len(losses) - 1 - best >= self._patience:
+        if self._patience and len(losses) - 1 - best >= self._patience:
             print(f"early stopping: no better evaluation loss than {losses[best]:.4f} in {self._patience} evaluations")
             control.should_training_stop = True
 

@@ -22,6 +22,11 @@ def latest(output: Path) -> Path | None:
     return max(_complete(folder), key=_step, default=None)
 
 
+def being_written(output: Path) -> Path:
+    """The folder aside that the next checkpoint is written into."""
+    return output / FOLDER / WRITING
+
+
 def write(output: Path, step: int, needed_bytes: int, keep: int, save: Callable[[Path], None]) -> None:
     """Lets `save` write into a folder aside, makes it durable, gives it its name and removes the oldest.
 
@@ -29,7 +34,7 @@ def write(output: Path, step: int, needed_bytes: int, keep: int, save: Callable[
         TryAgainError: If the disk is full; earlier checkpoints stay.
     """
     folder = output / FOLDER
-    staging, target = folder / WRITING, folder / f"checkpoint-{step}"
+    staging, target = being_written(output), folder / f"checkpoint-{step}"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     _check_space(folder, needed_bytes)

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, logsigmoid
+from torch.nn.parallel import DistributedDataParallel
 
 from tuning_image.training import fused
 
 
 def token_losses(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Cross entropy of each learned token, (K,); the logits of no other token are computed."""
-    head = fused.frozen_head(model)
+    head = fused.frozen_head(bare(model))
     if head is None:
         return cross_entropy(_output(model, batch)[0].float(), batch["targets"], reduction="none")
     head.forward = _as_it_is  # the model then gives what goes into its output layer
@@ -22,6 +23,11 @@ def token_losses(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     finally:
         del head.forward
     return fused.token_losses(hidden[0], head, batch["targets"])
+
+
+def bare(model: Any) -> Any:
+    """The model inside what accelerate puts around it to share gradients."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def _as_it_is(hidden: torch.Tensor) -> torch.Tensor:
@@ -46,8 +52,8 @@ def pair_losses(model: Any, batch: dict[str, Any], kind: str, beta: float) -> to
         chosen, rejected = chosen / counts[0::2], rejected / counts[1::2]
         odds = (chosen - rejected) - (torch.log1p(-chosen.exp()) - torch.log1p(-rejected.exp()))
         return -chosen - beta * logsigmoid(odds)
-    with torch.no_grad(), model.disable_adapter():
-        base_chosen, base_rejected, _ = _log_probabilities(model, batch)
+    with torch.no_grad(), bare(model).disable_adapter():
+        base_chosen, base_rejected, _ = _log_probabilities(bare(model), batch)
     return -logsigmoid(beta * ((chosen - base_chosen) - (rejected - base_rejected)))
 
 

@@ -21,6 +21,11 @@ def halved(micro: int, accumulation: int) -> tuple[int, int]:
     return smaller, micro * accumulation // smaller
 
 
+def goes_on(micro: int, accumulation: int) -> str:
+    """What the log says after halving."""
+    return f"out of memory: on with {micro} rows at a time, {accumulation} times a step"
+
+
 def too_little(model: str) -> str:
     """What remains when one row at a time is too much."""
     return (

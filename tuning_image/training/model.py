@@ -8,7 +8,7 @@ import torch
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.sections import Config
 from tuning_image.settings import Settings
-from tuning_image.training import segments
+from tuning_image.training import ranks, segments
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -21,11 +21,16 @@ class Precision:
     reason: str
 
 
+def uses_gpu(config: Config) -> bool:
+    """Whether there is one and it is not declined."""
+    return torch.cuda.is_available() and config.ModelConfig.device_map != "cpu"
+
+
 def choose_precision(config: Config) -> Precision:
     """bfloat16 where the GPU has it, float16 on older ones, float32 without a GPU unless bfloat16 is asked for."""
     training = config.TrainingArguments
     asked = "bfloat16" if training.bf16 else "float16" if training.fp16 else config.ModelConfig.torch_dtype
-    if not torch.cuda.is_available():
+    if not uses_gpu(config):
         if asked == "bfloat16":
             return Precision(torch.bfloat16, "ModelConfig.torch_dtype")
         return Precision(torch.float32, "no GPU")
@@ -70,9 +75,7 @@ def base_model(settings: Settings, precision: Precision) -> Any:
             trust_remote_code=config.ModelConfig.trust_remote_code,
             attn_implementation=segments.NAME,
             quantization_config=_quantization(config, precision),
-            device_map={
-                "": "cuda:0" if torch.cuda.is_available() and config.ModelConfig.device_map != "cpu" else "cpu"
-            },
+            device_map={"": f"cuda:{ranks.rank()}" if uses_gpu(config) else "cpu"},
         )
     except (ConnectionError, TimeoutError) as error:
         raise TryAgainError(f"--model {arguments.model}: {error}") from None

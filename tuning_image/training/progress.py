@@ -1,54 +1,45 @@
-"""How far training is: a line per step, `progress.jsonl`, `loss.png` and gauges. Called by training.train."""
+"""How far training is: a line per step, `progress.jsonl`, `loss.png`. Called by training.train."""
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import Gauge
 from transformers import TrainerCallback
 
 FILE = "progress.jsonl"
 BAR_WIDTH = 24
-GAUGES = {
-    name: Gauge(f"tuning_{name}", text)
-    for name, text in {
-        "step": "Optimizer steps done",
-        "steps_total": "Optimizer steps of the whole run",
-        "loss": "Loss of the last step",
-        "eval_loss": "Loss of the last evaluation",
-        "tokens_per_second": "Tokens per second since this process started",
-        "seconds_left": "Time left at this speed",
-    }.items()
-}
 
 
 class Progress(TrainerCallback):
-    """Tells the log, the file and the gauges. `trainer` is set once it exists."""
+    """Tells the log, the file and `told`, in the main process. `trainer` is set once it exists."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, told: Callable[[dict[str, Any]], None]) -> None:
+        self._told = told
         self._file, self._picture = output / FILE, output / "loss.png"
         self.trainer: Any = None
         self._start, self._first_step = 0.0, 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._start, self._first_step = time.monotonic(), state.global_step
+        if not state.is_world_process_zero:
+            return
         kept = [entry for entry in entries(self._file) if entry["step"] <= state.global_step]
         self._file.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if not logs or not {"loss", "eval_loss"} & set(logs):
+        if not logs or not state.is_world_process_zero or not {"loss", "eval_loss"} & set(logs):
             return
         entry = {"step": state.global_step, "steps_total": state.max_steps, **logs, **self._speed(state)}
         with self._file.open("a") as file:
             file.write(json.dumps(entry) + "\n")
-        for name, gauge in GAUGES.items():
-            if name in entry:
-                gauge.set(entry[name])
+        self._told(entry)
         print(line(entry), flush=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        draw(self._picture, entries(self._file))
+        if state.is_world_process_zero:
+            draw(self._picture, entries(self._file))
 
     def _speed(self, state: Any) -> dict[str, float]:
         seconds = time.monotonic() - self._start

@@ -1,6 +1,6 @@
 """From tokens and a model to a trained adapter. Called by run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from tuning_image.data.tokens import Tokens
-from tuning_image.errors import StoppedError, UserError
+from tuning_image.errors import OutOfMemoryError, StoppedError, UserError
 from tuning_image.settings import Settings
-from tuning_image.training import batches, callbacks, checkpoints, memory, progress
+from tuning_image.training import batches, callbacks, checkpoints, memory, progress, ranks
+from tuning_image.training.model import uses_gpu
 from tuning_image.training.trainer import AdapterTrainer
 
 OWN = {"max_length", "packing", "assistant_only_loss", "completion_only_loss", "loss_type", "beta"}
@@ -29,44 +30,58 @@ class Outcome:
     seconds: float
 
 
-def train(settings: Settings, model: Any, rows: Sequence[Tokens], validation: Sequence[Tokens]) -> Outcome:
-    """Trains `model` in place, from the newest checkpoint if there is one.
+def train(
+    settings: Settings,
+    model: Any,
+    rows: Sequence[Tokens],
+    validation: Sequence[Tokens],
+    pieces: tuple[int, int],
+    told: Callable[[dict[str, Any]], None],
+) -> Outcome:
+    """Trains `model` in place, from the newest checkpoint if there is one, on `pieces` (rows at a time, times a step).
 
     Raises:
         StoppedError: After SIGTERM, with a checkpoint on disk.
+        OutOfMemoryError: In one of several processes; a single one goes on with fewer rows at a time.
     """
-    config = settings.config.TrainingArguments
-    micro, accumulation = config.per_device_train_batch_size, config.gradient_accumulation_steps
+    micro, accumulation = pieces
     untrained = memory.trained_weights(model)
     while True:
         try:
-            return _once(settings, model, rows, validation, micro, accumulation)
+            return _once(settings, model, rows, validation, (micro, accumulation), told)
         except (RuntimeError, MemoryError) as error:
             if not memory.ran_out(error):
                 raise
+            if ranks.count() > 1:
+                raise OutOfMemoryError(str(error)) from None
         if micro == 1:
             raise UserError(memory.too_little(settings.arguments.model))
         micro, accumulation = memory.halved(micro, accumulation)
         memory.start_again(model, untrained)
-        print(f"out of memory: on with {micro} rows at a time, {accumulation} times a step", flush=True)
+        print(memory.goes_on(micro, accumulation), flush=True)
 
 
 def _once(
-    settings: Settings, model: Any, rows: Sequence[Tokens], validation: Sequence[Tokens], micro: int, accumulation: int
+    settings: Settings,
+    model: Any,
+    rows: Sequence[Tokens],
+    validation: Sequence[Tokens],
+    pieces: tuple[int, int],
+    told: Callable[[dict[str, Any]], None],
 ) -> Outcome:
     config, output = settings.config.TrainingArguments, settings.arguments.output
     packed = batches.bins(rows, config.max_length if config.packing else None)
-    stop, told = callbacks.StopOnSignal(), progress.Progress(output)
+    stop, shown = callbacks.StopOnSignal(), progress.Progress(output, told)
     trainer = AdapterTrainer(
         settings,
         packed,
         batches.bins(validation, None),
         model=model,
-        args=_arguments(settings, bool(validation), micro, accumulation),
+        args=_arguments(settings, bool(validation), *pieces),
         data_collator=batches.collate,
         callbacks=[
             stop,
-            told,
+            shown,
             callbacks.StopOnExplosion(),
             callbacks.SaveByTime(settings.arguments.checkpoint_minutes),
             callbacks.KeepBest(output, settings.arguments.early_stopping_patience),
@@ -74,10 +89,15 @@ def _once(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    told.trainer = trainer
+    shown.trainer = trainer
+    if ranks.rank():
+        torch.manual_seed(config.seed + ranks.rank())  # of dropout, which differs between processes
     resumed = checkpoints.latest(output)
     print(f"training: {f'goes on from {resumed.name}' if resumed else 'starts'}", flush=True)
-    result = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    try:
+        result = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    finally:
+        stop.done()
     if stop.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise StoppedError(f"SIGTERM: stopped at step {trainer.state.global_step}; the same command goes on from there")
     return _outcome(trainer, result, settings, output)
@@ -97,7 +117,7 @@ def _outcome(trainer: AdapterTrainer, result: Any, settings: Settings, output: P
 def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: int) -> TrainingArguments:
     config = settings.config.TrainingArguments
     given = {name: value for name, value in config.model_dump().items() if name not in OWN | DECIDED}
-    gpu = torch.cuda.is_available() and settings.config.ModelConfig.device_map != "cpu"
+    gpu = uses_gpu(settings.config)
     given |= {
         "output_dir": str(settings.arguments.output / checkpoints.FOLDER),
         "per_device_train_batch_size": micro,
@@ -108,6 +128,7 @@ def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: in
         "eval_strategy": config.eval_strategy if evaluated else "no",
         "fp16": gpu and not torch.cuda.is_bf16_supported(including_emulation=False),
         "use_cpu": not gpu,
+        "ddp_backend": "gloo" if ranks.count() > 1 and not gpu else None,
         "remove_unused_columns": False,
         "dataloader_pin_memory": gpu,
         "logging_nan_inf_filter": False,
@@ -115,9 +136,5 @@ def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: in
         "disable_tqdm": True,
     }
     made = TrainingArguments(**given)
-    if (
-        made.n_gpu > 1
-    ):  # transformers would split each batch over the GPUs of one process, which our batches do not allow
-        print(f"devices: one of {made.n_gpu} GPUs is used; choose an instanceType with one GPU", flush=True)
-        made._n_gpu = 1
+    made._n_gpu = min(made.n_gpu, 1)  # --processes 1: transformers would split each batch over all GPUs it sees
     return made

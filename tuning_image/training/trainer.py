@@ -10,12 +10,12 @@ from transformers import Trainer
 
 from tuning_image.errors import UserError
 from tuning_image.settings import Settings
-from tuning_image.training import checkpoints, losses
+from tuning_image.training import batches, checkpoints, losses, ranks
 from tuning_image.training.batches import Bin
 
 
 class AdapterTrainer(Trainer):
-    """Trains an adapter. `seen_tokens` counts since the start of the process."""
+    """Trains an adapter. `seen_tokens` counts since the start of the process, over all processes."""
 
     def __init__(self, settings: Settings, train: Sequence[Bin], validation: Sequence[Bin], **more: Any) -> None:
         super().__init__(train_dataset=train, eval_dataset=validation or None, **more)
@@ -24,10 +24,27 @@ class AdapterTrainer(Trainer):
         self.loss_is_scaled_for_ga = True  # divided by what the whole step learns, below
         self.seen_tokens = 0
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> int:
-        return sum(self._items(batch) for batch in batch_samples)
+    def get_train_dataloader(self) -> batches.Loader:
+        return self._loader(self.train_dataset, self._train_batch_size, self.args.seed)
+
+    def get_eval_dataloader(self, *_: Any) -> batches.Loader:
+        return self._loader(self.eval_dataset, self.args.per_device_eval_batch_size, None)
+
+    def _loader(self, bins: Any, at_once: int, seed: int | None) -> batches.Loader:
+        share = batches.Share(len(bins), at_once, ranks.rank(), ranks.count(), seed)
+        pinned = self.args.dataloader_pin_memory
+        return batches.Loader(bins, batch_sampler=share, collate_fn=batches.collate, pin_memory=pinned)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> float:
+        """What the whole step learns, in all processes."""
+        items = sum(self._items(batch) for batch in batch_samples)
+        learned, tokens = ranks.total(items, sum(batch["input_ids"].numel() for batch in batch_samples))
+        self.seen_tokens += int(tokens)
+        return learned
 
     def _items(self, batch: dict[str, Any]) -> int:
+        if not batch["counts"]:
+            return 0
         return len(batch["targets"]) if self._kind == "nll" else len(batch["segments"]) // 2
 
     @property
@@ -37,10 +54,8 @@ class AdapterTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """The sum of the batch's losses over what the whole step learns."""
-        if model.training:
-            self.seen_tokens += inputs["input_ids"].numel()
-        loss = self._sum(model, inputs) / (num_items_in_batch or self._items(inputs))
+        """The sum of the batch's losses over what the whole step learns, in all processes."""
+        loss = self._sum(model, inputs) / num_items_in_batch * ranks.count()  # accelerate takes the mean over processes
         if model.training and not math.isfinite(loss.item()):
             rows = "\n  ".join(inputs["names"])
             raise UserError(
@@ -51,8 +66,10 @@ class AdapterTrainer(Trainer):
 
     def _sum(self, model: Any, batch: Any) -> torch.Tensor:
         if self._kind == "nll":
-            return losses.token_losses(model, batch).sum()
-        return losses.pair_losses(model, batch, self._kind, self._settings.config.TrainingArguments.beta).sum()
+            found = losses.token_losses(model, batch)
+        else:
+            found = losses.pair_losses(model, batch, self._kind, self._settings.config.TrainingArguments.beta)
+        return found.sum() * batch["counts"]
 
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -63,25 +80,36 @@ class AdapterTrainer(Trainer):
             batch = self._prepare_inputs(batch)
             total += self._sum(self.model, batch).item()
             items += self._items(batch)
+        total, items = ranks.total(total, items)
         metrics = {"eval_loss": total / items, "eval_perplexity": math.exp(min(total / items, 50.0))}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """By the main process; the others add the state of their random numbers."""
         output = self._settings.arguments.output
+        if not ranks.is_main():
+            self._save_into(checkpoints.being_written(output), model)
+            ranks.wait()
+            return
         trained = sum(p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad)
         needed = 3 * trained + checkpoints.SLACK_BYTES  # the adapter and AdamW's two moments
         keep = self._settings.config.TrainingArguments.save_total_limit
         checkpoints.write(output, self.state.global_step, needed, keep, lambda folder: self._save_into(folder, model))
+        ranks.wait()
 
     def _save_into(self, staging: Path, model: Any) -> None:
         """transformers writes `checkpoint-N` below output_dir; its files are moved to where they are wanted."""
+        ranks.wait()
         before, self.args.output_dir = self.args.output_dir, str(staging)
         try:
             super()._save_checkpoint(model, None)
         finally:
             self.args.output_dir = before
+        ranks.wait()
+        if not ranks.is_main():
+            return
         inner = staging / f"checkpoint-{self.state.global_step}"
         for path in inner.iterdir():
             path.rename(staging / path.name)
