@@ -11,6 +11,7 @@ from typing import Any, get_args
 from serving_image.api.quick import GenerateKwargs, QuickBody
 from serving_image.api.schema import Body, ChatBody, CompletionBody
 from serving_image.api.tokens import DetokenizeBody, TokenizeBody
+from serving_image.api.turns import ResponsesBody
 from serving_image.settings import parser
 
 PAGE = Path("docs/serving.md")
@@ -18,6 +19,7 @@ MARKER = "<!-- from here on written by python -m serving_image.field_tables -->"
 BODIES: dict[str, type[Body]] = {
     "POST /v1/chat/completions": ChatBody,
     "POST /v1/completions": CompletionBody,
+    "POST /v1/responses": ResponsesBody,
     "POST /tokenize": TokenizeBody,
     "POST /detokenize": DetokenizeBody,
     "POST /chat": QuickBody,

@@ -3,15 +3,12 @@
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from serving_image.api import jobs, logprobs, respond, tools
 from serving_image.api.answers import Job, Piece, Usage, answer, charge
-from serving_image.api.grammars import grammar_of
-from serving_image.api.refusals import bad
 from serving_image.api.schema import ChatBody
 from serving_image.api.state import Server, server_of
 
@@ -27,41 +24,12 @@ async def chat_completions(body: ChatBody, request: Request) -> Any:
         "created": int(time.time()),
         "model": body.model or server.settings.model_name,
     }
-    job, wanted = await _job(server, body, str(head["id"]))
+    job, wanted = await jobs.chat(server, body, str(head["id"]))
     charge(request.state.key, [job])
     if body.stream:
         events = _events(server, body, job, wanted, head)
         return await respond.stream(request, events, server.settings.write_timeout)
     return await respond.while_connected(request, lambda: _whole(server, body, job, wanted, head))
-
-
-async def _job(server: Server, body: ChatBody, request_id: str) -> tuple[Job, tools.Wanted]:
-    """All answers to the chat, and what it asks of tools."""
-    tokenizer = server.loaded()
-    if body.top_logprobs is not None and not body.logprobs:
-        raise bad("top_logprobs", "needs logprobs: true")
-    if body.continue_final_message and body.add_generation_prompt:
-        raise bad("continue_final_message", "needs add_generation_prompt: false")
-    wanted = tools.wanted(server, body)
-    grammar = await grammar_of(body, wanted.schema)
-    messages = [message.plain() for message in body.messages]
-    prompt = await jobs.tokenize(
-        sum(len(message["content"]) for message in messages),
-        lambda: tokenizer.chat(
-            messages,
-            tools=wanted.described,
-            template=body.chat_template,
-            add_generation_prompt=body.add_generation_prompt,
-            continue_final_message=body.continue_final_message,
-            variables=body.chat_template_kwargs,
-        ),
-    )
-    alternatives = (body.top_logprobs or 0) if body.logprobs else None
-    most = body.max_completion_tokens or body.max_tokens
-    job = jobs.job(server, body, request_id, prompt, most, alternatives, grammar)
-    if wanted.format:  # formats are written in special tokens
-        job = replace(job, skip_special=False)
-    return job, wanted
 
 
 async def _whole(

@@ -1,12 +1,14 @@
-"""From a body to the engine's requests. Called by the routes of chats and completions."""
+"""From a body to the engine's requests. Called by the routes of answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from serving_image.api import tools
 from serving_image.api.answers import Job, check_length
+from serving_image.api.grammars import grammar_of
 from serving_image.api.refusals import bad
-from serving_image.api.schema import SamplingBody, sampling
+from serving_image.api.schema import ChatBody, SamplingBody, sampling
 from serving_image.api.state import Server
 from serving_image.api.tokenizer import Tokenizer
 from serving_image.requests import Request, Sampling
@@ -17,6 +19,39 @@ INLINE_CHARACTERS = 20_000  # longer texts are tokenized in a thread, so that ot
 async def tokenize(text_length: int, work: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
     """Run `work` here if it is short, else beside the event loop."""
     return work() if text_length <= INLINE_CHARACTERS else await asyncio.to_thread(work)
+
+
+async def chat(server: Server, body: ChatBody, request_id: str) -> tuple[Job, tools.Wanted]:
+    """All answers to a chat, and what it asks of tools.
+
+    Raises:
+        Refusal: For what the model's template or this server does not have.
+    """
+    tokenizer = server.loaded()
+    if body.top_logprobs is not None and not body.logprobs:
+        raise bad("top_logprobs", "needs logprobs: true")
+    if body.continue_final_message and body.add_generation_prompt:
+        raise bad("continue_final_message", "needs add_generation_prompt: false")
+    wanted = tools.wanted(server, body)
+    grammar = await grammar_of(body, wanted.schema)
+    messages = [message.plain() for message in body.messages]
+    prompt = await tokenize(
+        sum(len(message["content"]) for message in messages),
+        lambda: tokenizer.chat(
+            messages,
+            tools=wanted.described,
+            template=body.chat_template,
+            add_generation_prompt=body.add_generation_prompt,
+            continue_final_message=body.continue_final_message,
+            variables=body.chat_template_kwargs,
+        ),
+    )
+    alternatives = (body.top_logprobs or 0) if body.logprobs else None
+    most = body.max_completion_tokens or body.max_tokens
+    made = job(server, body, request_id, prompt, most, alternatives, grammar)
+    if wanted.format:  # formats are written in special tokens
+        made = replace(made, skip_special=False)
+    return made, wanted
 
 
 def job(

@@ -55,7 +55,7 @@ async def on_refusal(_: Request, refusal: Exception) -> JSONResponse:
 async def on_invalid(request: Request, error: Exception) -> JSONResponse:
     """400 for a body that does not fit its schema, naming every field."""
     assert isinstance(error, RequestValidationError)
-    return await on_refusal(request, from_validation(error.errors()))
+    return await on_refusal(request, from_validation(error.errors(), error.body))
 
 
 async def on_http(request: Request, error: Exception) -> JSONResponse:
@@ -72,16 +72,34 @@ async def on_crash(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(Refusal(500, f"the server failed: {type(error).__name__}; its log says more").body(), 500)
 
 
-def from_validation(errors: Sequence[Any]) -> Refusal:
+def from_validation(errors: Sequence[Any], body: Any = None) -> Refusal:
     """One refusal for all of pydantic's errors."""
-    lines = []
+    lines: dict[str, dict[str, None]] = {}
     for error in errors:
-        field = ".".join(str(part) for part in error["loc"] if part != "body")
-        if error["type"] == "extra_forbidden":
-            lines.append(f"{field}: is no field of this API, or one that this server does not have")
-        elif error["type"] == "json_invalid":
-            lines.append(f"the body is not JSON: {error.get('ctx', {}).get('error', error['msg'])}")
-        else:
-            lines.append(f"{field}: {error['msg']}" if field else str(error["msg"]))
-    first = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
-    return Refusal(400, "; ".join(dict.fromkeys(lines)), code="invalid_value", param=first or None)
+        lines.setdefault(_field(error, body), {})[_problem(error)] = None
+    for outer in [field for field in lines if any(other.startswith(f"{field}.") for other in lines)]:
+        del lines[outer]  # of an alternative that fits even less than the one with errors inside
+    texts = [": ".join(filter(None, (field, "; or ".join(problems)))) for field, problems in lines.items()]
+    return Refusal(400, "; ".join(texts), code="invalid_value", param=next(iter(lines)) or None)
+
+
+def _problem(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is no field of this API, or one that this server does not have"
+    if error["type"] == "json_invalid":
+        return f"the body is not JSON: {error.get('ctx', {}).get('error', error['msg'])}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _field(error: Any, body: Any) -> str:
+    """Where it is in the body; pydantic also names the alternatives that it tried, which are no fields."""
+    if error["type"] == "json_invalid":
+        return ""
+    parts: list[str] = []
+    for part in error["loc"][1:]:
+        inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
+        if inside:
+            body = body[part]
+        if inside or (error["type"] == "missing" and part == error["loc"][-1]):
+            parts.append(str(part))
+    return ".".join(parts)

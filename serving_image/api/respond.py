@@ -20,12 +20,16 @@ CLIENT_GONE = 499  # nginx's status for it; nobody reads it but the log
 
 
 class EventStream(Response):
-    """Server-sent events. The first is computed before the status goes out, so that a refusal has its own status."""
+    """Server-sent events. The first is computed before the status goes out, so that a refusal has its own status.
+
+    `named` events have their type as the event's name, and no "[DONE]" after the last one.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[Event], write_timeout: float) -> None:
+    def __init__(self, events: AsyncIterator[Event], write_timeout: float, *, named: bool = False) -> None:
         super().__init__()
+        self._named = named
         self._events = events
         self._write_timeout = write_timeout or None
 
@@ -50,17 +54,21 @@ class EventStream(Response):
                 await self._write(send, event)
         except Refusal as refusal:
             await self._write(send, refusal.body())
-        await self._write(send, "[DONE]")
+        if not self._named:
+            await self._write(send, "[DONE]")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, send: Send, event: Event) -> None:
         text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-        message = {"type": "http.response.body", "body": f"data: {text}\n\n".encode(), "more_body": True}
+        name = f"event: {event['type']}\n" if self._named and not isinstance(event, str) else ""
+        message = {"type": "http.response.body", "body": f"{name}data: {text}\n\n".encode(), "more_body": True}
         async with asyncio.timeout(self._write_timeout):
             await send(message)
 
 
-async def stream(request: Request, events: AsyncIterator[Event], write_timeout: float) -> EventStream:
+async def stream(
+    request: Request, events: AsyncIterator[Event], write_timeout: float, *, named: bool = False
+) -> EventStream:
     """The response, after its first event is known."""
     first = await while_connected(request, lambda: anext(events))
 
@@ -72,7 +80,7 @@ async def stream(request: Request, events: AsyncIterator[Event], write_timeout: 
         finally:
             await events.aclose()  # type: ignore[attr-defined]
 
-    return EventStream(all_events(), write_timeout)
+    return EventStream(all_events(), write_timeout, named=named)
 
 
 async def while_connected(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:

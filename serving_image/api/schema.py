@@ -16,6 +16,7 @@ Count = Annotated[int, Field(strict=True)]
 MAX_STOPS = 16
 MAX_ANSWERS = 16
 MAX_LOGPROBS = 20
+FunctionName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 
 class Body(BaseModel):
@@ -158,7 +159,7 @@ class Function(Body):
     """What the model may call."""
 
     HARMLESS = ("strict",)  # arguments keep to the schema wherever a call is forced, and cannot where it is not
-    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    name: FunctionName
     description: StrictStr | None = None
     parameters: dict[str, Any] | None = None
     strict: StrictBool | None = None

@@ -1,8 +1,6 @@
 """Tool calls: forced ones from the real model, free ones in each model's format."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import openai
 import pytest
@@ -10,16 +8,12 @@ import pytest
 from serving_image.api.tool_formats import FORMATS
 from serving_image.api.tools import Reader, Wanted
 from serving_image.settings import TOOL_FORMATS
-from tests.serving.servers import Running, running
+from tests.serving.servers import Running
 
 MODEL = "smollm2-135m-instruct"
 QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
 CITY = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
 WEATHER = {"type": "function", "function": {"name": "weather", "description": "Today's weather", "parameters": CITY}}
-TEMPLATE = (
-    "{% if tools %}Tools: {{ tools | tojson }}\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
-    "{{ m.content }}{{ (m.tool_calls | tojson) if m.tool_calls }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
-)
 HERMES = 'Let me look. <tool_call>{"name": "weather", "arguments": {"city": "Paris"}}</tool_call>'
 WRITTEN = {
     "hermes": HERMES,
@@ -29,15 +23,6 @@ WRITTEN = {
     "llama3_json": '{"name": "weather", "parameters": {"city": "Paris"}}',
     "phi4_mini_json": 'functools[{"name": "weather", "arguments": {"city": "Paris"}}]',
 }
-
-
-@pytest.fixture(scope="module")
-def tooled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder: Path = tmp_path_factory.mktemp("tools")
-    (folder / "template.jinja").write_text(TEMPLATE)
-    flags = ("--chat-template", str(folder / "template.jinja"), "--tool-call-parser", "hermes")
-    with running(folder, "--dtype", "float32", *flags) as server:
-        yield server
 
 
 def ask(server: Running, **options: object) -> openai.types.chat.ChatCompletion:
