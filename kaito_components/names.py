@@ -34,6 +34,7 @@ WEIGHTS_ANNOTATION = "pulumi.kaito.sh/weights"
 DTYPE_ANNOTATION = "pulumi.kaito.sh/dtype"
 API_KEY_ANNOTATION = "pulumi.kaito.sh/api-key-secret"
 SERVE_ANNOTATION = "pulumi.kaito.sh/serve"
+SCALED_BY_ANNOTATION = "pulumi.kaito.sh/scaled-by"  # on a Deployment: who decides how many pods it has
 PART_LABEL, SERVING_PART = "pulumi.kaito.sh/part", "serving"  # tells a tuning Workspace's server from its Job
 ACCEPT_ANNOTATION = "pulumi.kaito.sh/accept"
 

@@ -27,7 +27,7 @@ def make_objects(
         manifest = {**manifest, "metadata": {**metadata, "annotations": annotations}}
         needed = [*after, *(one for one in made if kind == "Job")] if kind in WORKLOADS else None
         opts = pulumi.ResourceOptions(parent=parent, depends_on=needed)
-        if manifest.get("spec", {}).get("replicas") == 0:  # given a pod by the tuning Job
+        if names.SCALED_BY_ANNOTATION in annotations:
             opts.ignore_changes = ["spec.replicas"]
         logical = f"{names.logical_name(metadata['namespace'], metadata['name'])}-{kind.lower()}"
         made.append(kubernetes_object(logical, manifest, provider, opts))

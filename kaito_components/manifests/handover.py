@@ -44,6 +44,7 @@ def handover(plan: Plan) -> list[dict[str, Any]]:
 def _server(serving: Plan) -> dict[str, Any]:
     """The Deployment, which has no pod until the Job has pushed its adapter."""
     made = inference.workload(serving)
+    made["metadata"]["annotations"][names.SCALED_BY_ANNOTATION] = f"Job {serving.name}"
     made["spec"]["replicas"] = 0
     made["spec"]["selector"]["matchLabels"][names.PART_LABEL] = names.SERVING_PART
     made["spec"]["template"]["metadata"]["labels"][names.PART_LABEL] = names.SERVING_PART

@@ -73,6 +73,24 @@ def test_the_container_of_a_workspace_has_the_flags_ports_and_probes_that_the_im
     assert pod["enableServiceLinks"] is False
 
 
+def test_every_probe_asks_a_path_that_the_image_answers():
+    container = workload(planned(inference(T4)))["spec"]["template"]["spec"]["containers"][0]
+    paths = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    source = "".join(path.read_text() for path in (Path(__file__).parents[2] / "serving_image").rglob("*.py"))
+    assert paths and all(f'"{path}"' in source for path in paths)
+
+
+def test_every_folder_that_the_image_is_told_is_mounted():
+    adapter = Adapter(DataSource("law", image="r.example.com/law:1", image_pull_secrets=("pull",)))
+    key = {"pulumi.kaito.sh/api-key-secret": "key", "pulumi.kaito.sh/weights": "image:r.example.com/weights:1"}
+    pod = workload(planned(inference(T4, adapters=(adapter,), annotations=key)))["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    flags = dict(zip(container["command"][3::2], container["command"][4::2], strict=True))
+    told = {flags["--model"], flags["--adapter"].partition("=")[2], str(Path(flags["--api-key-file"]).parent)}
+    assert told <= {one["mountPath"] for one in container["volumeMounts"]}
+    assert {one["name"] for one in container["volumeMounts"]} <= {one["name"] for one in pod["volumes"]}
+
+
 def test_a_service_named_serving_would_stop_the_image_which_is_why_links_are_off():
     with pytest.raises(SettingsError, match=r"SERVING_PORT: .tcp://10\.0\.0\.1:80."):
         read(["--model", "m"], {"SERVING_PORT": "tcp://10.0.0.1:80"})

@@ -9,7 +9,7 @@ from kaito_components.manifests import workload_objects
 from kaito_components.plan import Plan
 from kaito_components.spec.model import DataDestination
 from serving_image import settings as serving
-from tests.unit.workspaces import A100, CPU, EXISTING, codes, planned, tuning
+from tests.unit.workspaces import A100, CPU, EXISTING, codes, inference, planned, tuning
 from tuning_image import arguments
 
 VOLUME = {"persistentVolumeClaim": {"claimName": "out"}}
@@ -30,6 +30,12 @@ def test_the_server_waits_without_a_pod_and_the_job_names_it() -> None:
     assert objects(made)["Deployment"]["spec"]["replicas"] == 0
     job = objects(made)["Job"]["spec"]["template"]["spec"]["containers"][0]
     assert arguments.parse(job["command"][3:]).then_serve == "default/tune"
+
+
+def test_only_the_server_of_a_tuning_workspace_is_marked_as_scaled_by_its_job() -> None:
+    mark = "pulumi.kaito.sh/scaled-by"
+    assert objects(planned(tuning(A100)))["Deployment"]["metadata"]["annotations"][mark] == "Job tune"
+    assert mark not in objects(planned(inference(A100)))["Deployment"]["metadata"]["annotations"]
 
 
 def test_the_job_may_scale_its_server_and_nothing_else() -> None:

@@ -9,6 +9,8 @@ from kaito_components.spec.model import DataDestination, DataSource
 from tests.unit.workspaces import planned, tuning
 from tuning_image import arguments, errors, settings
 
+ROOT = Path(__file__).parents[2]
+
 
 def job(**changes: Any) -> dict[str, Any]:
     """The container of a tuning Job."""
@@ -25,6 +27,31 @@ def parsed(container: dict[str, Any]) -> arguments.Arguments:
 
 def test_both_agree_on_the_exit_code_that_ends_the_job() -> None:
     assert manifests.USER_ERROR == errors.USER_ERROR
+
+
+def test_the_job_ends_at_the_images_user_error_and_at_none_of_its_other_exit_codes() -> None:
+    rules = workload_objects(planned(tuning()))[-1]["spec"]["podFailurePolicy"]["rules"]
+    (stop,) = (rule["onExitCodes"] for rule in rules if rule["action"] == "FailJob")
+    assert (stop["operator"], stop["values"], stop["containerName"]) == ("In", [errors.USER_ERROR], job()["name"])
+    assert {errors.DONE, errors.TRY_AGAIN, errors.STOPPED}.isdisjoint(stop["values"])
+
+
+def test_every_folder_that_the_image_is_told_is_mounted() -> None:
+    container = job(input=DataSource(image="r.example.com/data:1"), config="mine")
+    read, mounts = parsed(container), {one["mountPath"] for one in container["volumeMounts"]}
+    assert read.config is not None and {str(read.output), read.data[0], str(read.config.parent)} <= mounts
+
+
+def test_the_image_watches_the_port_that_the_job_opens() -> None:
+    text = (ROOT / "tuning_image/Dockerfile").read_text()
+    assert f"TUNING_PORT={job()['ports'][0]['containerPort']}" in text
+
+
+def test_the_image_logs_in_with_the_push_secret_that_is_mounted() -> None:
+    container = job(output=DataDestination(image="r.example.com/a:1", image_push_secret="p"))
+    (folder,) = (one["value"] for one in container["env"] if one["name"] == "DOCKER_CONFIG")
+    assert folder in {one["mountPath"] for one in container["volumeMounts"]}
+    assert '"DOCKER_CONFIG"' in (ROOT / "tuning_image/output/push.py").read_text()
 
 
 def test_the_image_reads_the_command_line_of_the_job() -> None:
