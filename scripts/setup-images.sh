@@ -28,3 +28,10 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     echo "setup-images: done; .venv-images/bin/python -m serving_image is the server"
 fi
 PYTHONPATH=. .venv-images/bin/python -W ignore -m benchmarks.small_model
+
+# A browser for the test of the chat page; without it that one test is skipped.
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "setup-images: installing Debian's chromium for the test of the chat page"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; } \
+        >/dev/null 2>&1 || echo "setup-images: chromium could not be installed; tests/serving/test_page.py is skipped"
+fi

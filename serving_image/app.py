@@ -5,7 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from serving_image import VERSION
-from serving_image.api import adapters, chats, completions, quick, refusals, responses, status, tokens
+from serving_image.api import adapters, chats, completions, page, quick, refusals, responses, status, tokens
 from serving_image.api.admission import Gate
 from serving_image.api.guard import Guard
 from serving_image.api.keys import Keys
@@ -26,7 +26,15 @@ def make_app(server: Server) -> FastAPI:
     """The API."""
     app = FastAPI(title="KAITO serving image", version=VERSION)
     app.state.server = server
-    routers = [quick.router, chats.router, completions.router, responses.router, tokens.router, status.router]
+    routers = [
+        page.router,
+        quick.router,
+        chats.router,
+        completions.router,
+        responses.router,
+        tokens.router,
+        status.router,
+    ]
     if server.settings.admin_key_file:
         routers.append(adapters.router)
     for router in routers:
