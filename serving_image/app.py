@@ -1,7 +1,8 @@
 """Puts the server together. Called by __main__ with the real engine, by tests with a fake one."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from serving_image import VERSION
@@ -37,8 +38,9 @@ def make_app(server: Server) -> FastAPI:
     ]
     if server.settings.admin_key_file:
         routers.append(adapters.router)
+    locked = [Security(HTTPBearer(auto_error=False))] if server.keys.needed else []  # Guard asks; this documents it
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, responses=refusals.DOCUMENTED, dependencies=locked)
     if not server.settings.metrics_port:
         app.include_router(status.monitoring)
     _add_refusals(app)

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 TYPES = {
@@ -19,6 +20,27 @@ TYPES = {
     500: "server_error",
     503: "service_unavailable_error",
 }
+
+
+class ErrorObject(BaseModel):
+    """OpenAI's error."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every refusal."""
+
+    error: ErrorObject
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "refused: the body is not right, or not now; `param` names the field"},
+    "5XX": {"model": ErrorBody, "description": "the server cannot answer"},
+}  # of all routes, in /openapi.json
 
 
 class Refusal(Exception):
