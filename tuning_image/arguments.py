@@ -30,6 +30,7 @@ class Arguments:
     port: int | None = None
     then_serve: str | None = None
     processes: int | None = None
+    samples: int = 3
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -49,6 +50,12 @@ def parse(argv: Sequence[str]) -> Arguments:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse itself would exit with 2
         raise argparse.ArgumentError(None, message)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} must be 0 or more")
+    return int(text)
 
 
 def _positive(text: str) -> int:
@@ -78,5 +85,11 @@ def parser() -> argparse.ArgumentParser:
     add("--only-check", action="store_true", help="check settings and data, write the data report, load no model")
     add("--port", type=int, help="serve /health and /metrics here (default: $TUNING_PORT, 5000 in the container)")
     add("--processes", type=_positive, help="that train together, each on its GPU (default: one for each visible GPU)")
+    add(
+        "--samples",
+        type=_count,
+        default=3,
+        help="validation prompts that base and tuned model answer at the end (default: 3)",
+    )
     add("--then-serve", metavar="NAMESPACE/DEPLOYMENT", help="give this server a new pod when the adapter is there")
     return result

@@ -10,7 +10,7 @@ from tuning_image.errors import OutOfMemoryError, UserError
 from tuning_image.output import result
 from tuning_image.preparing import Prepared
 from tuning_image.settings import Settings
-from tuning_image.training import memory, model, ranks, train
+from tuning_image.training import memory, model, ranks, samples, train
 
 Told = Callable[[dict[str, Any]], None]
 
@@ -59,4 +59,16 @@ def _learn(settings: Settings, prepared: Prepared, pieces: tuple[int, int], told
     metrics = dataclasses.asdict(outcome)
     if outcome.eval_loss is not None:
         metrics["eval_perplexity"] = math.exp(min(outcome.eval_loss, 50.0))
-    result.write(settings, adapted, prepared.tokenizer, prepared.report, metrics)
+    table = _samples(settings, adapted, prepared)
+    result.write(settings, adapted, prepared.tokenizer, prepared.report, metrics, table)
+
+
+def _samples(settings: Settings, adapted: Any, prepared: Prepared) -> str:
+    """Written and printed, if there are rows to ask about; the table for the model card."""
+    arguments = settings.arguments
+    if not prepared.validation or not arguments.samples:
+        return ""
+    found = samples.compare(adapted, prepared.tokenizer, prepared.validation, arguments.samples)
+    table = samples.write(arguments.output, found) if found else ""
+    print(table, flush=True)
+    return table

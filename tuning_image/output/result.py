@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "toke
 
 
 def write(
-    settings: Settings, model: Any, tokenizer: Any, report: Mapping[str, Any], metrics: Mapping[str, Any]
+    settings: Settings, model: Any, tokenizer: Any, report: Mapping[str, Any], metrics: Mapping[str, Any], samples: str
 ) -> Path:
     """Everything into a folder aside, which then takes its name."""
     output = settings.arguments.output
@@ -25,7 +25,7 @@ def write(
     model.peft_config["default"].base_model_name_or_path = settings.arguments.model
     model.save_pretrained(staging)
     tokenizer.save_pretrained(staging)
-    (staging / "README.md").write_text(_card(settings, report, metrics))
+    (staging / "README.md").write_text(_card(settings, report, metrics, samples))
     (staging / "metrics.json").write_text(json.dumps(dict(metrics), indent=2, sort_keys=True) + "\n")
     if settings.arguments.merge:
         merge(settings, staging, tokenizer)
@@ -53,7 +53,7 @@ def merge(settings: Settings, adapter: Path, tokenizer: Any) -> None:
     staging.rename(target)
 
 
-def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, Any], samples: str) -> str:
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     head = f"---\nbase_model: {settings.arguments.model}\nlibrary_name: peft\ntags: [lora]\n---\n\n"
     return head + "\n\n".join(
@@ -62,6 +62,7 @@ def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, A
             f"Made by KAITO's tuning image with --method {settings.arguments.method}.",
             "## Data\n\n" + _table({"sources": len(settings.arguments.data), **_counts(report)}),
             "## Metrics\n\n" + _table(metrics),
+            *(["## Answers to validation prompts\n\n" + samples] if samples else []),
             "## Which servers load it\n\n" + _table(servers(settings.config.LoraConfig)),
             "## Settings\n\n" + "\n".join(f"- `{line}`" for line in settings.lines()),
             "## Versions\n\n" + _table(versions) + "\n",
