@@ -1,16 +1,18 @@
 """`python -m tuning_image`: settings → data → training → result → push. Exit codes: see errors."""
 
+import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
-from tuning_image import arguments, errors, run, settings
+from tuning_image import arguments, errors, run, settings, stopping
+
+KEPT = "the last good checkpoint is kept, and the same command goes on from it"
 
 
 def main(argv: Sequence[str]) -> int:
     """One run; the exit code."""
-    signal.signal(signal.SIGTERM, _stop)  # as process 1 of a container it would have no effect otherwise
+    stopping.end_on_sigterm()
     try:
         chosen = settings.read(arguments.parse(argv), os.environ)
         print("\n".join(chosen.lines()), flush=True)
@@ -18,11 +20,16 @@ def main(argv: Sequence[str]) -> int:
     except errors.TuningError as error:
         print(f"tuning: {error}", file=sys.stderr, flush=True)
         return error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"tuning: {error.filename or chosen.arguments.output}: the disk is full; {KEPT}",
+            file=sys.stderr,
+            flush=True,
+        )
+        return errors.TRY_AGAIN
     return errors.DONE
-
-
-def _stop(*_: object) -> None:
-    raise errors.StoppedError("SIGTERM: stopped; the same command goes on from the last checkpoint, if there is one")
 
 
 if __name__ == "__main__":

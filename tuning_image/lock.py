@@ -1,12 +1,13 @@
-"""One process per output folder: the lock goes when its process goes, however it ends. Called by __main__."""
+"""One process per output folder: the lock goes when its process goes, however it ends. Called by run."""
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tuning_image.errors import UserError
+from tuning_image.errors import TryAgainError
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def held(folder: Path) -> Iterator[None]:
     """Holds the folder.
 
     Raises:
-        UserError: If another process has it.
+        TryAgainError: If another process has it: a pod that is being taken away lets go of it soon.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
@@ -23,10 +24,10 @@ def held(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            raise UserError(
-                f"--output {folder}: process {owner} is writing here; wait for it or name another"
+            raise TryAgainError(
+                f"--output {folder}: process {owner} is writing here; wait for it or name another folder"
             ) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} of {socket.gethostname()}")
         file.flush()
         yield

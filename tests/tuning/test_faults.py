@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 from conftest import chat, jsonl, read
 
-from tuning_image import lock, monitor, tokenizing
+from tuning_image import monitor, tokenizing
 from tuning_image.data import download
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.training import checkpoints
@@ -78,15 +78,6 @@ def test_a_wrong_checksum_and_a_wrong_address_are_user_errors(address: str, tmp_
 def test_private_addresses_are_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(UserError, match="private address"):
         download.fetch(f"http://{host}:9/a.jsonl", tmp_path, None, False)
-
-
-def test_a_second_process_on_the_same_output_is_refused(tmp_path: Path) -> None:
-    with (
-        lock.held(tmp_path),
-        pytest.raises(UserError, match=f"process {os.getpid()} is writing here"),
-        lock.held(tmp_path),
-    ):
-        raise AssertionError("both hold it")
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])

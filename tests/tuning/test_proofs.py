@@ -3,15 +3,11 @@
 That a fact is learned is in test_quickstart.py.
 """
 
-import random
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from test_training import STEPS, curve, loaded, settings, start
+from test_training import curve, loaded, settings
 
 from tuning_image import gauges
 from tuning_image import run as running
@@ -48,14 +44,3 @@ def test_merged_weights_answer_as_the_adapter_does(tmp_path: Path, chats: Path, 
 def test_variants_learn(tmp_path: Path, chats: Path, tiny_folder: Path, variant: str) -> None:
     running.run(settings(tmp_path / "out", chats, tiny_folder, "--set", variant))
     assert curve(tmp_path / "out")[-1] < curve(tmp_path / "out")[0]
-
-
-def test_kills_at_random_moments_never_leave_a_torn_checkpoint(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
-    moments = random.Random(1)
-    for _ in range(3):
-        process: subprocess.Popen[bytes] = start(tmp_path / "out", chats, tiny_folder)
-        time.sleep(moments.uniform(6, 14))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert start(tmp_path / "out", chats, tiny_folder).wait(300) == 0
-    assert len(curve(tmp_path / "out")) == int(STEPS[1].split("=")[1])
