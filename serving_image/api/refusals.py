@@ -1,5 +1,6 @@
 """Every refusal, in OpenAI's error shape. Raised anywhere in the API; turned into a response, or an event, here."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+log = logging.getLogger("serving")
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -89,9 +91,19 @@ async def on_http(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(refusal.body(), refusal.status, {**refusal.headers(), **(error.headers or {})})
 
 
-async def on_crash(_: Request, error: Exception) -> JSONResponse:
-    """500; the log has the trace."""
-    return JSONResponse(Refusal(500, f"the server failed: {type(error).__name__}; its log says more").body(), 500)
+async def on_crash(request: Request, error: Exception) -> JSONResponse:
+    """500; uvicorn logs the trace."""
+    return await on_refusal(request, _crash(error))
+
+
+def crashed(error: Exception) -> Refusal:
+    """What a stream tells that cannot go on for a reason that nobody foresaw; the log has the trace."""
+    log.error("a stream failed", exc_info=error)
+    return _crash(error)
+
+
+def _crash(error: Exception) -> Refusal:
+    return Refusal(500, f"the server failed: {type(error).__name__}; its log says more")
 
 
 def from_validation(errors: Sequence[Any], body: Any = None) -> Refusal:

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving_image.api.refusals import Refusal
+from serving_image.api.refusals import Refusal, crashed
 
 Result = TypeVar("Result")
 Event = Mapping[str, Any] | str  # a string goes out as it is
@@ -52,15 +52,19 @@ class EventStream(Response):
         try:
             async for event in self._events:
                 await self._write(send, event)
+        except TimeoutError:
+            raise  # nobody reads
         except Refusal as refusal:
             await self._write(send, refusal.body())
+        except Exception as error:
+            await self._write(send, crashed(error).body())
         if not self._named:
             await self._write(send, "[DONE]")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, send: Send, event: Event) -> None:
         text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-        name = f"event: {event['type']}\n" if self._named and not isinstance(event, str) else ""
+        name = f"event: {event.get('type', 'error')}\n" if self._named and not isinstance(event, str) else ""
         message = {"type": "http.response.body", "body": f"{name}data: {text}\n\n".encode(), "more_body": True}
         async with asyncio.timeout(self._write_timeout):
             await send(message)

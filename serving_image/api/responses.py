@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from serving_image.api import jobs, logprobs, respond, tools
 from serving_image.api.answers import Job, Usage, answer, charge
 from serving_image.api.output import Event, Output
-from serving_image.api.refusals import Refusal
+from serving_image.api.refusals import Refusal, crashed
 from serving_image.api.state import Server, server_of
 from serving_image.api.turns import LOGPROBS, ResponsesBody, chat_of
 
@@ -125,9 +125,10 @@ async def _numbered(events: AsyncIterator[Event]) -> AsyncIterator[respond.Event
         async for event in events:
             head = head or event["response"]
             yield {**event, "sequence_number": next(numbers)}
-    except Refusal as refusal:
+    except Exception as problem:
         if head is None:
             raise
+        refusal = problem if isinstance(problem, Refusal) else crashed(problem)
         error = {"code": "server_error", "message": refusal.message}
         failed = {**head, "status": "failed", "error": error}
         yield {"type": "response.failed", "response": failed, "sequence_number": next(numbers)}

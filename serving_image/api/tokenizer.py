@@ -1,5 +1,7 @@
 """The model's tokenizer and chat template. Called by the routes; transformers is imported when it is loaded."""
 
+import contextlib
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,19 +62,31 @@ class Tokenizer:
         if not (template or self.chats):
             message = "this model has no chat template; send chat_template, or use /v1/completions"
             raise bad("messages", message)
+        render = functools.partial(
+            self.inner.apply_chat_template,
+            tools=tools,
+            chat_template=template or self.template,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            tokenize=False,
+            **(variables or {}),
+        )
         try:
-            text = self.inner.apply_chat_template(
-                list(messages),
-                tools=tools,
-                chat_template=template or self.template,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=continue_final_message,
-                tokenize=False,
-                **(variables or {}),
-            )
+            text = render(list(messages))
         except Exception as error:  # templates raise what they like
-            raise Refusal(400, f"messages: the chat template refuses them: {error}", param="messages") from None
+            text = self._without_system(render, messages, error)
         return self.encode(text, special=False)
+
+    @staticmethod
+    def _without_system(render: Any, messages: Sequence[Mapping[str, Any]], error: Exception) -> str:
+        """For a template that knows no system role: what it would say stands before the user's first words."""
+        first, *rest = messages
+        if first["role"] in ("system", "developer") and rest and rest[0]["role"] == "user":
+            merged = {**rest[0], "content": f"{first['content']}\n\n{rest[0]['content']}"}
+            with contextlib.suppress(Exception):
+                text: str = render([merged, *rest[1:]])
+                return text
+        raise Refusal(400, f"messages: the chat template refuses them: {error}", param="messages") from None
 
 
 def load(source: Source, template: Path | None) -> Tokenizer:

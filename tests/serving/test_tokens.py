@@ -52,6 +52,13 @@ def test_a_template_of_the_request_is_used(server: Running):
     assert text == "Question: What is the capital of France?"
 
 
+def test_a_template_without_a_system_role_gets_its_words_before_the_users(server: Running):
+    template = "{% for m in messages %}{{ raise_exception('no') if m.role == 'system' else m.content }}{% endfor %}"
+    turns = [{"role": "system", "content": "Be short."}, *MESSAGES]
+    tokens = ask(server, "/tokenize", messages=turns, chat_template=template)["tokens"]
+    assert ask(server, "/detokenize", tokens=tokens)["prompt"] == "Be short.\n\nWhat is the capital of France?"
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
