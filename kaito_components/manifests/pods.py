@@ -15,12 +15,17 @@ SKOPEO_IMAGE = "mcr.microsoft.com/aks/skopeo:1.14.4-6"  # KAITO's puller of adap
 SHM_BYTES = 8 * GIB
 LOGIN_PATH = "/mnt/login"  # not below /root: images of ours run as another user
 
-# Unpacks every layer of an image and moves its /data to $TARGET. $1 is the image, $2 the target.
+# Takes /data out of every layer of an image. $1 is the image, $2 the target. A layer that cannot be read whole ends it:
+# a pod must not start with a part. The files beside the layers are skopeo's own and the image's JSON configuration.
 _PULL = (
     f"set -eu; work=$(mktemp -d); auth={LOGIN_PATH}/config.json; "
     '[ ! -f "$auth" ] || set -- "$@" --src-authfile "$auth"; image=$1; target=$2; shift 2; '
     'skopeo copy --dest-decompress "$@" "docker://$image" "dir:$work/image"; mkdir "$work/files"; '
-    'for layer in "$work"/image/*; do tar -xf "$layer" -C "$work/files" 2>/dev/null || true; done; '
+    'for layer in "$work"/image/*; do case ${layer##*/} in manifest.json|version|signature-*) continue;; esac; '
+    '[ "$(head -c 1 "$layer" | tr -d "\\0")" != "{" ] || continue; '
+    'names=$(tar -tf "$layer") || { echo "puller: $image: a layer is damaged" >&2; exit 1; }; '
+    'for folder in data ./data; do case "\n$names" in *"\n$folder/"*) tar -xf "$layer" -C "$work/files" "$folder";; '
+    "esac; done; done; "
     'mkdir -p "$target"; cp -r "$work"/files/data/. "$target"'
 )
 

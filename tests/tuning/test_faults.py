@@ -27,10 +27,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     cuts: ClassVar[list[int]] = []
     ranges: ClassVar[list[str | None]] = []
+    keeps_ranges: ClassVar[bool] = True
 
     def do_GET(self) -> None:
+        if self.path.startswith("/away"):
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.2:{self.server.server_address[1]}/a.jsonl")  # type: ignore[attr-defined]
+            self.end_headers()
+            return
+        assert self.headers["accept-encoding"] == "identity"
         asked = self.headers.get("range")
         self.ranges.append(asked)
+        asked = asked if self.keeps_ranges else None
         start = int(asked.split("=")[1].rstrip("-")) if asked else 0
         self.send_response(404 if self.path.startswith("/gone") else 206 if start else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
@@ -66,6 +74,22 @@ def test_a_download_that_never_ends_well_asks_for_another_try(address: str, tmp_
         download.fetch(f"{address}/a.jsonl", tmp_path, None, True)
 
 
+def test_a_server_that_knows_no_ranges_begins_anew(address: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Handler, "cuts", [100_000])
+    monkeypatch.setattr(Handler, "keeps_ranges", False)
+    assert download.fetch(f"{address}/a.jsonl", tmp_path, None, True).read_bytes() == CONTENT
+    assert Handler.ranges == [None, "bytes=100000-"]
+
+
+def test_a_public_address_that_leads_to_a_private_one_is_refused(
+    address: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    known = download.is_public
+    monkeypatch.setattr(download, "is_public", lambda ip: ip == "127.0.0.1" or known(ip))
+    with pytest.raises(UserError, match=r"127\.0\.0\.2 is the private address"):
+        download.fetch(f"{address}/away", tmp_path, None, False)
+
+
 def test_a_wrong_checksum_and_a_wrong_address_are_user_errors(address: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected 00"):
         download.fetch(f"{address}/a.jsonl?sig=secret", tmp_path, "00", True)
@@ -74,7 +98,10 @@ def test_a_wrong_checksum_and_a_wrong_address_are_user_errors(address: str, tmp_
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "localhost", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "169.254.169.254", "localhost", "10.0.0.1", "2130706433", "[::1]", "[::ffff:10.0.0.1]", "0.0.0.0"],
+)
 def test_private_addresses_are_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(UserError, match="private address"):
         download.fetch(f"http://{host}:9/a.jsonl", tmp_path, None, False)

@@ -103,6 +103,9 @@ def test_a_file_that_is_not_what_it_says_is_named(tmp_path: Path, content: bytes
         ('{"prompt": "a", "completion": " "}', "completion is empty"),
         ('{"chosen": "a", "rejected": "a"}', "are the same"),
         ('{"question": "a"}', "has the columns question"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"text": ' + "9" * 5000 + "}", "cannot be read"),
+        (r'{"text": "\ud800"}', "half of a surrogate pair"),
         (json.dumps({"text": "a" * 10_000_001}), "MB; the limit is 10 MB"),
     ],
 )

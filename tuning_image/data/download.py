@@ -24,10 +24,15 @@ class _PublicOnly(httpcore.SyncBackend):
 
     def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-        private = sorted(a for a in addresses if not ipaddress.ip_address(a).is_global)
+        private = sorted(a for a in addresses if not is_public(a))
         if private:
             raise UserError(f"--data: {host} is the private address {private[0]}; --allow-private-data permits it")
         return super().connect_tcp(sorted(addresses)[0], port, *args, **kwargs)
+
+
+def is_public(address: str) -> bool:
+    """Whether anybody on the internet could ask there too."""
+    return ipaddress.ip_address(address).is_global
 
 
 def fetch(url: str, cache: Path, sha256: str | None, allow_private: bool) -> Path:
@@ -70,6 +75,8 @@ def _download(url: str, target: Path, allow_private: bool) -> None:
                 _continue(client, url, part)
                 part.rename(target)
                 return
+            except (httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
+                raise UserError(f"--data {_shown(url)}: leads nowhere: {error}") from None
             except (httpx.TransportError, httpcore.NetworkError, socket.gaierror, _IncompleteError) as error:
                 problem = str(error) or type(error).__name__
     raise TryAgainError(f"--data {_shown(url)}: {problem}, {ATTEMPTS} times")
@@ -82,7 +89,7 @@ class _IncompleteError(Exception):
 def _continue(client: httpx.Client, url: str, part: Path) -> None:
     """Appends what is missing. Raises if it ends early."""
     have = part.stat().st_size if part.exists() else 0
-    with client.stream("GET", url, headers={"Range": f"bytes={have}-"} if have else {}) as answer:
+    with client.stream("GET", url, headers=_headers(have)) as answer:
         if answer.status_code == 416:  # nothing is missing, or the file changed: begin anew
             part.unlink()
             raise _IncompleteError("the file changed while it was fetched")
@@ -98,6 +105,11 @@ def _continue(client: httpx.Client, url: str, part: Path) -> None:
     got = part.stat().st_size - (have if resumed else 0)
     if expected and got != int(expected):
         raise _IncompleteError(f"{got} of {expected} bytes came")
+
+
+def _headers(have: int) -> dict[str, str]:
+    """The bytes as they are stored: a server that compresses on the way would break sizes and ranges."""
+    return {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
 
 
 def _transport(allow_private: bool) -> httpx.HTTPTransport:

@@ -97,6 +97,12 @@ def _jsonl(path: Path) -> Iterator[Row | BadRow]:
                 yield _row(path, number, json.loads(text.decode("utf-8")), len(text))
             except json.JSONDecodeError as error:
                 yield BadRow(str(path), number, f"is not JSON: {error.msg} at character {error.pos}")
+            except RecursionError:
+                yield BadRow(str(path), number, "is nested too deeply")
+            except UnicodeDecodeError:  # the file's encoding, told by read
+                raise
+            except ValueError as error:  # Python's own limit on the digits of a number
+                yield BadRow(str(path), number, f"cannot be read: {error}")
 
 
 def _json(path: Path) -> Iterator[Row | BadRow]:
@@ -108,6 +114,8 @@ def _json(path: Path) -> Iterator[Row | BadRow]:
             yield from _jsonl(path)
             return
         raise UserError(f"{path}: is not JSON: {error}") from None
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from None
     if isinstance(document, dict):
         lists = [value for value in document.values() if isinstance(value, list)]
         document = lists[0] if len(lists) == 1 else [document]

@@ -92,6 +92,8 @@ def _text(value: Any, name: str) -> str:
         raise RowError(f"{name} is {type(value).__name__}, must be text")
     if not value.strip():
         raise RowError(f"{name} is empty")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise RowError(f"{name} holds half of a surrogate pair, which is no text; write it anew as UTF-8")
     return value
 
 

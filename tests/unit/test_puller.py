@@ -1,0 +1,48 @@
+"""The script that takes /data out of an image's layers, run by a real shell and tar; only skopeo is a stand-in."""
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from kaito_components.manifests import pods
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """What `skopeo copy … dir:` leaves: two layers, the configuration, the manifest and a version."""
+    folder = tmp_path / "image"
+    folder.mkdir()
+    for name, content in (("manifest.json", "{}"), ("version", "Directory Transport Version: 1.1"), ("c0", "{}")):
+        (folder / name).write_text(content)
+    for layer, inside in (("a1", "data/one"), ("b2", "./data/two"), ("d3", "etc/other")):
+        (tmp_path / "file").write_text(layer * 5000)
+        with tarfile.open(folder / layer, "w") as tar:
+            tar.add(tmp_path / "file", inside)
+    return folder
+
+
+def pull(tmp_path: Path, image: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the script of the init container."""
+    skopeo = tmp_path / "bin" / "skopeo"
+    skopeo.parent.mkdir()
+    skopeo.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\ncp -r {image} "${{last#dir:}}"\n')
+    skopeo.chmod(0o755)
+    command = pods.image_puller("puller", "r.example.com/a:1", str(tmp_path / "target"), "v", ())["command"]
+    environment = {"PATH": f"{skopeo.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_data_of_all_layers_is_taken_and_nothing_else(tmp_path: Path, image: Path) -> None:
+    assert pull(tmp_path, image).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["one", "two"]
+    assert not list(tmp_path.glob("tmp*/files/etc"))
+
+
+def test_a_damaged_layer_ends_the_pod_and_leaves_nothing(tmp_path: Path, image: Path) -> None:
+    (image / "b2").write_bytes((image / "b2").read_bytes()[:3000])
+    done = pull(tmp_path, image)
+    assert done.returncode == 1 and "a layer is damaged" in done.stderr
+    assert not (tmp_path / "target").exists()
