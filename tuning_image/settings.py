@@ -58,7 +58,8 @@ def read(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
             values.setdefault(section, {}).update(fields)
             origins.update({f"{section}.{key}": origin for key in fields})
     config = _validated(values, origins, problems)
-    problems += contradictions(config, arguments, origins) if config else []
+    if judged := config or _validated(_without(values, problems), origins, []):
+        problems += contradictions(judged, arguments, origins)
     if problems or config is None:
         raise UserError("\n".join(problems))
     return Settings(arguments, config, origins)
@@ -107,6 +108,13 @@ def _validated(values: Values, origins: Mapping[str, str], problems: list[str]) 
             field = ".".join(str(part) for part in item["loc"][:2])
             problems.append(f"{_origin(field, origins)}: {field}: {_reason(item, field)}")
         return None
+
+
+def _without(values: Values, problems: list[str]) -> Values:
+    """What is left when the fields that a problem names are taken away, so that contradictions are told with them."""
+    named = [problem.split(": ")[1] for problem in problems if ": " in problem]
+    kept = {section: fields for section, fields in values.items() if section not in named}
+    return {s: {k: v for k, v in fields.items() if f"{s}.{k}" not in named} for s, fields in kept.items()}
 
 
 def _numbers(fields: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import registry_stand_in
+from test_training import settings
 
+from tuning_image import run as running
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.output import push, registry
 
@@ -99,3 +101,18 @@ def test_the_login_of_the_push_secret_is_used(adapter: Path, server: registry_st
 def test_a_reference_that_is_none_is_refused_before_training(image: str) -> None:
     with pytest.raises(UserError, match="REGISTRY/NAME:TAG"):
         push.check(image)
+
+
+def test_a_push_that_fails_keeps_the_adapter_and_the_next_start_only_pushes(
+    server: registry_stand_in.Server, tmp_path: Path, chats: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = settings(tmp_path / "out", chats, tiny_folder, "--plain-http", "--push-image", f"{server.host}/a:1")
+    server.faults = [500] * 30
+    with pytest.raises(TryAgainError, match="500"):
+        running.run(chosen)
+    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+    server.faults = []
+    capsys.readouterr()
+    running.run(chosen)
+    said = capsys.readouterr().out
+    assert "pushed: " in said and "training: " not in said and "1" in server.manifests

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import read
+from ruamel.yaml import YAML
 
 from tuning_image.errors import UserError
 
@@ -33,6 +34,23 @@ def config(tmp_path: Path, text: str) -> str:
 def test_kaitos_own_qlora_file_is_read_unchanged(tmp_path: Path) -> None:
     found = read(Path("/mnt/results"), "d", "--method", "qlora", "--config", config(tmp_path, KAITO_QLORA)).config
     assert found.QuantizationConfig.load_in_4bit and found.LoraConfig.lora_alpha == 8
+
+
+def test_kaitos_own_lora_file_is_read_unchanged_and_each_of_its_values_names_it(tmp_path: Path) -> None:
+    text = KAITO_QLORA.replace("load_in_4bit: true", "load_in_4bit: false")
+    lora = "\n".join(line for line in text.splitlines() if "bnb_4bit" not in line)
+    path = config(tmp_path, lora)
+    found = read(Path("/mnt/results"), "d", "--config", path)
+    assert not found.config.QuantizationConfig.load_in_4bit
+    given = [(s, key) for s, keys in YAML(typ="safe").load(lora)["training_config"].items() for key in keys]
+    assert len(given) == 14 and all(found.origins[f"{s}.{key}"] == path for s, key in given)
+    assert len(found.lines()) == sum(len(keys) for keys in found.config.model_dump().values())
+
+
+def test_unknown_and_contradictory_fields_are_refused_together(tmp_path: Path) -> None:
+    path = config(tmp_path, "training_config: {LoraConfig: {rank: 4}, QuantizationConfig: {load_in_4bit: true}}")
+    with pytest.raises(UserError, match=r"(?s)LoraConfig\.rank: is not supported.*load_in_4bit: true contradicts"):
+        read(tmp_path, "d", "--config", path)
 
 
 def test_every_value_is_printed_with_its_origin(tmp_path: Path) -> None:
