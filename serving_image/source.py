@@ -50,8 +50,20 @@ def find(settings: Settings) -> Source:
     if path.exists() or settings.model.startswith(("/", ".")):
         if settings.revision:
             raise WeightsError(f"--revision {settings.revision}: a folder has no revisions; leave it out")
+        if name := _only_gguf(path):
+            return Source(path, name)
         return check(Source(path))
     return check(Source(_download(settings)))
+
+
+def _only_gguf(folder: Path) -> str:
+    """The one .gguf file of a folder without other weights: pods and model images name folders."""
+    files = sorted(path.name for path in folder.glob("*.gguf"))
+    if not files or any(folder.glob("*.safetensors")):
+        return ""
+    if len(files) > 1:
+        raise WeightsError(f"{folder}: has {len(files)} .gguf files, {', '.join(files)}; name one of them by --model")
+    return files[0]
 
 
 def check(source: Source) -> Source:

@@ -89,6 +89,15 @@ def test_quantized_and_16_bit_weights_answer(tmp_path: Path, flags: tuple[str, .
         assert "Paris" in http.post("/chat", json=CHAT).json()["Result"]
 
 
-def test_a_gguf_file_answers(tmp_path: Path):
-    with running(tmp_path, model=str(small_model.gguf_file())) as server, server.http() as http:
+def test_a_folder_of_two_gguf_files_names_both(tmp_path: Path):
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    assert "has 2 .gguf files, a.gguf, b.gguf; name one" in problem(tmp_path)
+
+
+def test_a_folder_with_one_gguf_file_and_nothing_else_answers(tmp_path: Path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.gguf").symlink_to(small_model.gguf_file())
+    with running(tmp_path, model=str(folder)) as server, server.http() as http:
         assert "Paris" in http.post("/chat", json=CHAT).json()["Result"]
