@@ -1,6 +1,5 @@
 """When to save, when to stop, and what is best. Made by training.train; transformers calls the hooks."""
 
-import math
 import shutil
 import signal
 import time
@@ -9,7 +8,6 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from tuning_image.errors import UserError
 from tuning_image.training import ranks
 
 BEST = "best"
@@ -69,14 +67,3 @@ class KeepBest(TrainerCallback):
         if self._patience and len(losses) - 1 - best >= self._patience:
             print(f"early stopping: no better evaluation loss than {losses[best]:.4f} in {self._patience} evaluations")
             control.should_training_stop = True
-
-
-class StopOnExplosion(TrainerCallback):
-    """A gradient that is not a number ends the run: what follows would be noise."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if not math.isfinite((logs or {}).get("grad_norm", 0.0)):
-            raise UserError(
-                f"step {state.global_step}: the gradient norm is {logs['grad_norm']}; lower "
-                "TrainingArguments.learning_rate or max_grad_norm; the last checkpoint is from before"
-            )

@@ -82,7 +82,6 @@ def _once(
         callbacks=[
             stop,
             shown,
-            callbacks.StopOnExplosion(),
             callbacks.SaveByTime(settings.arguments.checkpoint_minutes),
             callbacks.KeepBest(output, settings.arguments.early_stopping_patience),
         ],

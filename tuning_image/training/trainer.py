@@ -13,6 +13,8 @@ from tuning_image.settings import Settings
 from tuning_image.training import batches, checkpoints, losses, ranks
 from tuning_image.training.batches import Bin
 
+SCALER_STEPS = 20  # in a row: from 2**16, where PyTorch's GradScaler begins, to below 1
+
 
 class AdapterTrainer(Trainer):
     """Trains an adapter. `seen_tokens` counts since the start of the process, over all processes."""
@@ -23,6 +25,8 @@ class AdapterTrainer(Trainer):
         self.control: Any
         self.loss_is_scaled_for_ga = True  # divided by what the whole step learns, below
         self.seen_tokens = 0
+        self._step_names: list[str] = []
+        self._overflows = 0
 
     def get_train_dataloader(self) -> batches.Loader:
         return self._loader(self.train_dataset, self._train_batch_size, self.args.seed)
@@ -40,6 +44,7 @@ class AdapterTrainer(Trainer):
         items = sum(self._items(batch) for batch in batch_samples)
         learned, tokens = ranks.total(items, sum(batch["input_ids"].numel() for batch in batch_samples))
         self.seen_tokens += int(tokens)
+        self._step_names = [name for batch in batch_samples for name in batch["names"]]
         return learned
 
     def _items(self, batch: dict[str, Any]) -> int:
@@ -63,6 +68,22 @@ class AdapterTrainer(Trainer):
                 "lower TrainingArguments.learning_rate, or look at these rows"
             )
         return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Called before the optimizer's step: what is not a number never reaches the adapter."""
+        found = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._judge(float(found))
+        return found
+
+    def _judge(self, norm: float) -> None:
+        """Ends the run at a gradient that is not a number. float16's scaler skips such a step and halves its factor."""
+        self._overflows = 0 if math.isfinite(norm) else self._overflows + 1
+        if self._overflows > (SCALER_STEPS if self.accelerator.scaler else 0):
+            rows = "\n  ".join(ranks.gathered(self._step_names))
+            raise UserError(
+                f"step {self.state.global_step + 1}: the gradient norm is {norm}; the rows of the step are\n  {rows}\n"
+                "lower TrainingArguments.learning_rate or max_grad_norm, or look at these rows"
+            )
 
     def _sum(self, model: Any, batch: Any) -> torch.Tensor:
         if self._kind == "nll":
