@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from kaito_components.cli.chat import Talk
+from kaito_components.cli.talk import Talk
 from kaito_components.errors import ClusterError
 from kaito_components.live.cluster import Cluster
 from kaito_components.live.cluster.client import Unreachable
