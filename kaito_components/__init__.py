@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kaito_components.connection import AzureArgs, Cluster, ClusterArgs
+    from kaito_components.connection import AzureArgs, Cluster, ClusterArgs, MonitoringArgs
     from kaito_components.errors import Finding, InvalidWorkspace, KaitoError
     from kaito_components.inference_set import InferenceSet
     from kaito_components.making import workspaces_from_files
@@ -22,14 +22,15 @@ _HOMES = {
     "InferenceSet": "inference_set",
     "InvalidWorkspace": "errors",
     "KaitoError": "errors",
+    "MonitoringArgs": "connection",
     "Plan": "plan.types",
     "Workspace": "workspace",
     "WorkspaceArgs": "workspace",
     "workspaces_from_files": "making",
 }
 __all__ = [
-    "AzureArgs", "Cluster", "ClusterArgs", "Finding", "InferenceSet", "InvalidWorkspace", "KaitoError", "Plan",
-    "Workspace", "WorkspaceArgs", "workspaces_from_files",
+    "AzureArgs", "Cluster", "ClusterArgs", "Finding", "InferenceSet", "InvalidWorkspace", "KaitoError",
+    "MonitoringArgs", "Plan", "Workspace", "WorkspaceArgs", "workspaces_from_files",
 ]  # fmt: skip
 
 

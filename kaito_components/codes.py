@@ -18,7 +18,7 @@ _MARKED = re.compile(r"(<!-- made: codes -->\n).*(<!-- end -->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Code:
-    """What a code means. `found_in`: file, plan, Azure or stack; `way_out`: in general, each finding says its own."""
+    """What a code means. `found_in`: file, plan, Azure, cluster or stack; `way_out`: a finding says its own."""
 
     name: str
     found_in: str

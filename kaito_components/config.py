@@ -27,6 +27,7 @@ KEYS = (
     "cluster",
     "nodes",
     "azure",
+    "monitoring",
     "imageRegistry",
     "strict",
 )  # those of Pulumi.yaml; a test holds the two together
@@ -64,6 +65,7 @@ class StackConfig:
         cluster = _cluster(values.get("cluster"), reader)
         nodes = reader.node_keys(values.get("nodes") or {}, "kaito:nodes")
         azure = _azure(values.get("azure") or {}, cluster, reader)
+        monitoring = reader.monitoring(values.get("monitoring") or {}, "kaito:monitoring")
         entries = _entries(values.get("workspaces"), nodes, reader)
         strict = reader.switch(values.get("strict") or False, "kaito:strict")
         bundle, plans = Bundle(), list[Plan]()
@@ -77,7 +79,8 @@ class StackConfig:
             reader.problems.extend(refused.findings)
         if reader.problems:
             raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
-        return cls(bundle, plans, {**cluster, **({"azure": azure} if azure else {})}, strict)
+        args = {**cluster, **({"azure": azure} if azure else {}), "monitoring": asdict(monitoring)}
+        return cls(bundle, plans, args, strict)
 
     def make(self) -> dict[str, Any]:
         """Declares everything; returns the stack's outputs: one of each Workspace, and what all cost together."""

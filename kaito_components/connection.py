@@ -4,6 +4,7 @@ A `Cluster` is made once in a program and shared by its Workspaces, also where e
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, NotRequired, TypedDict
 from weakref import WeakKeyDictionary
 
@@ -11,8 +12,10 @@ import pulumi
 
 from kaito_components import names
 from kaito_components.declare import azure_invoke, kubernetes_object, provider_version, this_stack
+from kaito_components.errors import ClusterError
 from kaito_components.existing_pools import ExistingPool
-from kaito_components.manifests import device_plugin, priority
+from kaito_components.manifests import dashboard, device_plugin, priority
+from kaito_components.manifests.monitoring import MONITORS
 from kaito_components.options import Reader
 from kaito_components.plan.types import AzureOptions
 from kaito_components.review import Review, learnt
@@ -35,6 +38,15 @@ class AzureArgs(TypedDict, total=False):
     """Of the prices, USD by default."""
 
 
+class MonitoringArgs(TypedDict, total=False):
+    """What is made for Grafana and the Prometheus operator; nothing by default."""
+
+    dashboard: bool
+    """A ConfigMap that Grafana's sidecar loads, once per stack."""
+    service_monitor: bool
+    """One per Workspace that serves, where the cluster has that kind."""
+
+
 class ClusterArgs(TypedDict):
     """An AKS cluster by resource group and name, or any cluster by its kubeconfig."""
 
@@ -48,6 +60,7 @@ class ClusterArgs(TypedDict):
     device_plugin: NotRequired[bool]
     """Whether this stack's GPU pools get NVIDIA's device plugin; False where the cluster has it on all nodes."""
     azure: NotRequired[AzureArgs]
+    monitoring: NotRequired[MonitoringArgs]
 
 
 class Cluster:
@@ -61,6 +74,7 @@ class Cluster:
         queued_pools: the pools that the program has declared so far; the next one must wait for them.
         beside: the ConfigMaps and Secrets that the program has declared so far beside its Workspaces, by kind and name.
         review: what its Workspaces cost, and whether Azure will give what they ask for.
+        monitoring: what is made for Grafana and Prometheus.
 
     Raises:
         pulumi.RunError: the args do not name a cluster, or Azure does not have it.
@@ -75,6 +89,7 @@ class Cluster:
         reader = Reader("Cluster")
         given = reader.cluster(args, "args")
         azure = reader.azure(given.get("azure", {}), "args.azure")
+        self.monitoring = reader.monitoring(given.get("monitoring", {}), "args.monitoring")
         if reader.problems:
             raise pulumi.RunError("\n".join(map(str, reader.problems)))
         self.resource_group, self.name = given.get("resource_group"), given.get("name")
@@ -116,6 +131,17 @@ class Cluster:
         name = f"{self.name if isinstance(self.name, str) else 'cluster'}-device-plugin"
         self._share(name, device_plugin(this_stack()))
         return names.device_plugin_labels(this_stack())
+
+    def show_dashboard(self) -> None:
+        """Declares, once, the dashboard of this stack, if it is wanted."""
+        if self.monitoring.dashboard:
+            name = f"{self.name if isinstance(self.name, str) else 'cluster'}-dashboard"
+            self._share(name, dashboard(this_stack()))
+
+    @cached_property
+    def takes_monitors(self) -> pulumi.Output[bool]:
+        """Whether the API server has ServiceMonitors."""
+        return self.kubeconfig.apply(lambda text: _takes_monitors(text, self.context))
 
     def prefer_tuning(self) -> str:
         """Declares, once, the PriorityClass of this stack's tuning Jobs; returns its name."""
@@ -170,6 +196,20 @@ def cluster_of(given: Cluster | ClusterArgs) -> Cluster:
     if key not in clusters:
         clusters[key] = Cluster(given)
     return clusters[key]
+
+
+def _takes_monitors(kubeconfig: str, context: str | None) -> bool:
+    """Also where the API server cannot be asked: then it takes no other object either, and one there is kept."""
+    from kaito_components.live import cluster
+
+    try:
+        asked = cluster.Cluster.from_text(kubeconfig, context)
+        try:
+            return "ServiceMonitor" in asked.kinds(MONITORS)
+        finally:
+            asked.close()
+    except ClusterError:
+        return True
 
 
 def _identity(given: Mapping[str, Any]) -> tuple[pulumi.Input[str], str]:

@@ -1,6 +1,7 @@
 """`InferenceSet`: a Pulumi component with replicas of a Workspace behind one Service. Called by making."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired
 
 import pulumi
@@ -43,7 +44,7 @@ class InferenceSet(pulumi.ComponentResource):
         made: list[Workspace] = []
         for one in replicas:
             after = [*one.after, *(made[-1].ready for _ in made[-1:])]
-            replica: Any = Planned(one.plan, one.cluster, after)
+            replica: Any = replace(one, after=after)
             own = logical_name(one.plan.namespace, one.plan.name)
             made.append(Workspace(own, replica, pulumi.ResourceOptions(parent=self)))
         address = self._serve(replicas[0]) if replicas else None

@@ -17,6 +17,9 @@ FIELD = f"metadata.annotations.{ACCEPT_ANNOTATION}"
 STRICT = "a warning, and an error because of strict; where you must have it so, accept it with the reason in"
 
 
+ELSEWHERE = ("Azure", "cluster")  # what is found there is not known in every run
+
+
 def judged(plan: Plan, strict: bool) -> Plan:
     """The plan with its findings as they weigh in the end."""
     return replace(plan, findings=tuple(weighed(plan.findings, plan.spec, strict)))
@@ -48,6 +51,6 @@ def _misplaced(found: Iterable[Finding], spec: Workspace) -> Iterator[Finding]:
         if (code, "error") in severities:
             text = f"{code} is an error here and cannot be accepted; put right what it says"
             yield spec.finding("error", "acceptance-of-error", FIELD, text)
-        elif (code, "warning") not in severities and codes()[code].found_in != "Azure" and spec.is_first:
+        elif (code, "warning") not in severities and codes()[code].found_in not in ELSEWHERE and spec.is_first:
             text = f"{code} is accepted, and no such warning comes; remove the line"
             yield spec.finding("info", "acceptance-unused", FIELD, text)

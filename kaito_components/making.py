@@ -40,7 +40,7 @@ def make_workspaces(
     if cluster.review.knows_prices:
         pulumi.log.info(f"cost of the stack: {cluster.review.total.sentence(today())}")
     beside = make_beside([*bundle.config_maps, *bundle.secrets], cluster)
-    planned: list[Any] = [Planned(one, cluster, beside) for one in plans]
+    planned: list[Any] = [Planned(one, cluster, beside, strict) for one in plans]
     alone = [one for one in planned if not one.plan.spec.inference_set]
     made: list[Workspace | InferenceSet] = [Workspace(_name(one.plan.spec), one) for one in alone]
     for whole in bundle.inference_sets:

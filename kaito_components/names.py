@@ -75,6 +75,11 @@ def device_plugin_labels(stack: str) -> dict[str, str]:
     return {DEVICE_PLUGIN_LABEL: _hex(stack, 8)}
 
 
+def dashboard(stack: str) -> str:
+    """The dashboard of a stack: the ConfigMap's name, and how Grafana knows it."""
+    return f"kaito-serving-{_hex(stack, 8)}"
+
+
 def tuning_priority(stack: str) -> str:
     """The PriorityClass of a stack's tuning Jobs."""
     return f"kaito-tuning-{_hex(stack, 8)}"

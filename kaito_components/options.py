@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pulumi
 
 from kaito_components.errors import Finding
-from kaito_components.plan.types import AzureOptions, NodeOptions, NodeProvider, Until, WaitOptions
+from kaito_components.plan.types import AzureOptions, MonitoringOptions, NodeOptions, NodeProvider, Until, WaitOptions
 from kaito_components.prices import CURRENCIES
 
 
@@ -47,6 +47,8 @@ AZURE = {
     "region": Key(str),
     "currency": Key(str, CURRENCIES),
 }
+MONITORING = {"dashboard": Key(bool), "service_monitor": Key(bool)}
+IN_PYTHON = {"azure": Key(dict), "monitoring": Key(dict)}  # args of `Cluster`; keys of their own in a stack
 FOR_POOLS = ("spot", "min_count", "max_count", "zones", "os_disk_gib")
 
 
@@ -66,7 +68,7 @@ class Reader:
     def cluster(self, value: Any, at: str) -> dict[str, Any]:
         """The args of `connection.Cluster`; empty if there is a problem."""
         before = len(self.problems)
-        given = self._keys(value, at, CLUSTER if self.is_camel else {**CLUSTER, "azure": Key(dict)})
+        given = self._keys(value, at, CLUSTER if self.is_camel else CLUSTER | IN_PYTHON)
         is_aks = "resource_group" in given or "name" in given
         group, name, config = (self._spelled(key) for key in ("resource_group", "name", "kubeconfig"))
         if len(self.problems) > before:
@@ -113,6 +115,10 @@ class Reader:
         if "currency" in given and not given.get("checks"):
             self.add(f"{at}.currency", "has no effect without checks: prices in the package are in USD; remove it")
         return AzureOptions(**given)
+
+    def monitoring(self, value: Any, at: str) -> MonitoringOptions:
+        """What is made for Grafana and Prometheus."""
+        return MonitoringOptions(**self._keys(value, at, MONITORING))
 
     def switch(self, value: Any, at: str) -> bool:
         """True or false."""

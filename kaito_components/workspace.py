@@ -14,6 +14,7 @@ from kaito_components.declare import this_stack
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.judging import judged, weigh
 from kaito_components.manifests import workload_objects
+from kaito_components.monitoring import monitor
 from kaito_components.names import logical_name, service_address
 from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
@@ -71,6 +72,7 @@ class Planned:
     plan: Plan
     cluster: Cluster
     after: Sequence[pulumi.Resource] = ()
+    strict: bool = False
 
 
 class Workspace(pulumi.ComponentResource):
@@ -92,6 +94,7 @@ class Workspace(pulumi.ComponentResource):
         given = args if isinstance(args, Planned) else planned_from_args(name, args)[0]
         super().__init__("kaito:index:Workspace", name, {}, opts)
         self._make(given.plan, given.cluster, given.after)
+        monitor(given.plan, given.cluster, self, lambda found: self._say(found, given))
 
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:
         report(planned.findings, self)
@@ -120,6 +123,17 @@ class Workspace(pulumi.ComponentResource):
     def outputs(self) -> dict[str, pulumi.Output[Any]]:
         """All of its outputs by name."""
         return {name: getattr(self, name) for name in Workspace.__annotations__}
+
+    def _say(self, found: Finding, given: Planned) -> None:
+        """One finding that comes while things are declared.
+
+        Raises:
+            pulumi.RunError: it is an error in this stack.
+        """
+        weighed = weigh(found, given.plan.spec.accepted, given.strict)
+        if weighed.severity == "error":
+            raise pulumi.RunError(str(InvalidWorkspace([weighed])))
+        report([weighed], self)
 
     def _nodes(self, planned: Plan, cluster: Cluster) -> list[pulumi.Resource]:
         if planned.pool:
@@ -211,7 +225,7 @@ def planned_from_args(name: str, args: Mapping[str, Any], replicas: int | None =
             cluster = cluster_of(args["cluster"])
             whole = reviewed(plans, cluster, strict)
             beside = make_beside(bundle.config_maps, cluster)
-            return [Planned(one, cluster, beside) for one in whole]
+            return [Planned(one, cluster, beside, strict) for one in whole]
     except InvalidWorkspace as refused:
         reader.problems.extend(refused.findings)
     raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))

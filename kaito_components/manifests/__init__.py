@@ -5,11 +5,12 @@ from typing import Any
 from kaito_components.manifests import inference, services, tuning
 from kaito_components.manifests.device_plugin import device_plugin
 from kaito_components.manifests.handover import handover, priority
+from kaito_components.manifests.monitoring import dashboard
 from kaito_components.manifests.pool import agent_pool
 from kaito_components.manifests.services import set_service
 from kaito_components.plan import Plan
 
-__all__ = ["agent_pool", "device_plugin", "priority", "set_service", "workload_objects"]
+__all__ = ["agent_pool", "dashboard", "device_plugin", "priority", "set_service", "workload_objects"]
 
 
 def workload_objects(plan: Plan, job_priority: str = "") -> list[dict[str, Any]]:

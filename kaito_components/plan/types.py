@@ -40,6 +40,14 @@ class AzureOptions:
 
 
 @dataclass(frozen=True)
+class MonitoringOptions:
+    """What is made for Grafana and the Prometheus operator."""
+
+    dashboard: bool = False
+    service_monitor: bool = False
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What a node computes with. `compute_capability` is None without a GPU, and where the nodes exist already."""
 

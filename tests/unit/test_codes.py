@@ -8,6 +8,7 @@ import pytest
 from kaito_components.codes import codes, with_table
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.spec import read_files
+from tests.unit.components.test_monitoring_component import SHOWN as SHOWN_OF_MONITORING
 from tests.unit.spec.test_spec_beside import REFUSED as REFUSED_BESIDE
 from tests.unit.spec.test_spec_beside import TRAINING_RULES
 from tests.unit.spec.test_spec_rules import ANNOTATIONS, RULES, WEIGHTS
@@ -85,7 +86,7 @@ def shown() -> set[tuple[str, str]]:
     errors += [code for *_, code in ANNOTATIONS if code] + [code for code, _, _ in REFUSED]
     errors += ["unreadable-file", "configuration"]  # the latter in tests/unit/components/test_stack_configuration.py
     tables = [(code, severity) for severity, code, _, _ in FOUND] + [(code, severity) for code, severity, _ in FILES]
-    return {*((code, "error") for code in errors), *tables, *SHOWN_OF_AZURE, *SHOWN_OF_ACCEPTANCE}
+    return {*((code, "error") for code in errors), *tables, *SHOWN_OF_AZURE, *SHOWN_OF_ACCEPTANCE, *SHOWN_OF_MONITORING}
 
 
 def test_every_code_is_shown_by_a_test_with_each_of_its_severities() -> None:
@@ -95,7 +96,7 @@ def test_every_code_is_shown_by_a_test_with_each_of_its_severities() -> None:
 
 def test_every_code_has_a_meaning_and_a_way_out() -> None:
     for code in codes().values():
-        assert code.comes_when and code.way_out and code.found_in in ("file", "plan", "Azure", "stack")
+        assert code.comes_when and code.way_out and code.found_in in ("file", "plan", "Azure", "cluster", "stack")
 
 
 def test_the_documentation_is_the_register() -> None:

@@ -32,6 +32,10 @@ class Refused(ClusterError):
     """The API server does not let us: credentials, permissions, certificates."""
 
 
+class Absent(ClusterError):
+    """The API server does not have what was asked for."""
+
+
 class Expired(Refused):
     """The API server does not know these credentials, or no longer."""
 
@@ -94,6 +98,17 @@ class Cluster:
         """
         body = json.loads(self._get(query.path, query.parameters))
         return Listing([_with_kind(item, query) for item in body["items"] or []], body["metadata"]["resourceVersion"])
+
+    def kinds(self, version: str) -> frozenset[str]:
+        """The kinds of one version of an API group, such as apps/v1; none if the server does not have it.
+
+        Raises:
+            Unreachable, Refused, ClusterError: see there.
+        """
+        try:
+            return frozenset(one["kind"] for one in json.loads(self._get(f"/apis/{version}", {}))["resources"])
+        except Absent:
+            return frozenset()
 
     def watch(self, query: Query, version: str) -> "Stream":
         """Changes after `version`, as they happen."""
@@ -209,6 +224,8 @@ def _refusal(server: str, path: str, code: int, body: bytes) -> ClusterError:
         return Expired(f"{server} does not accept the kubeconfig's credentials (401 {said}). Renew them")
     if code == 403:
         return Refused(f"{server}: {said}. A Workspace needs to get, list and watch this (403)")
+    if code == 404:
+        return Absent(f"{server}{path}: {code} {said}")
     if code == 429 or code >= 500:
         return Unreachable(f"{server} cannot answer now ({code} {said})")
     return ClusterError(f"{server}{path}: {code} {said}")

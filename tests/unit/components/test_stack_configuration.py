@@ -100,7 +100,10 @@ def test_a_kubeconfig_is_a_path_or_its_content(
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"colour": "blue"}, "kaito:colour: is not a key; keys are workspaces, cluster, nodes, azure, imageRegistry"),
+    (
+        {"colour": "blue"},
+        "kaito:colour: is not a key; keys are workspaces, cluster, nodes, azure, monitoring, imageRegistry",
+    ),
     ({"cluster": None}, "kaito:cluster: is missing: give {resourceGroup, name}, or {kubeconfig}"),
     ({"cluster": "aks"}, "kaito:cluster: must be an object with the keys resourceGroup, name, admin"),
     ({"cluster": {"resourceGroup": "g"}}, "kaito:cluster: needs both resourceGroup and name"),
@@ -110,6 +113,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"cluster": {**CLUSTER, "admin": "yes"}}, "kaito:cluster.admin: 'yes' must be of type bool"),
     ({"cluster": {"kubeconfig": "/no/such/file"}}, "there is no file /no/such/file"),
     ({"cluster": {"kubeconfig": KUBECONFIG}}, "pools need an AKS cluster: give kaito:cluster as {resourceGroup, name}"),
+    ({"monitoring": {"serviceMonitor": 1}}, "kaito:monitoring.serviceMonitor: 1 must be of type bool"),
     ({"nodes": {"provider": "karpenter"}}, "kaito:nodes.provider: 'karpenter' must be one of aks, existing"),
     ({"nodes": {"minCount": True, "maxCount": 2}}, "kaito:nodes.minCount: True must be of type int"),
     ({"nodes": {"provider": "existing", "spot": True}}, "spot: has no effect on nodes that exist already"),
@@ -167,6 +171,12 @@ def test_what_is_to_be_said_of_objects_beside_workspaces_is_said(
     exported["metadata"]["uid"] = "5d0c"
     load(cluster=CLUSTER, workspaces=[WORKSPACE, *write(tmp_path, {"c": exported})])
     assert any("c.yaml" in text and "metadata.uid" in text for text in said)
+
+
+def test_the_switches_of_monitoring_reach_the_cluster(load: Load) -> None:
+    monitoring = {"dashboard": True, "serviceMonitor": True}
+    made = [one.type for one in load(cluster=CLUSTER, workspaces=[WORKSPACE], monitoring=monitoring)]
+    assert {"kubernetes:core/v1:ConfigMap", "kubernetes:monitoring.coreos.com/v1:ServiceMonitor"} <= set(made)
 
 
 def test_mistakes_of_the_configuration_and_of_files_are_said_together(refusal: Refusal, tmp_path: Path) -> None:
