@@ -15,7 +15,7 @@ STEP = "faulty: step with"
 if __name__ == "__mp_main__":  # the engine's process
     from serving_image.engine.stepper import Stepper
 
-    forward = Stepper._forward
+    run = Stepper._run
 
     def faulty(self: Stepper, plan: Any) -> Any:
         """The same, with the fault."""
@@ -24,9 +24,9 @@ if __name__ == "__mp_main__":  # the engine's process
             print(STEP, [work.sequence.request.id for work in plan.all], file=sys.stderr, flush=True)
         if any(POISON in work.sequence.tokens for work in plan.all):
             raise RuntimeError("bad token")
-        return forward(self, plan)
+        return run(self, plan)
 
-    Stepper._forward = faulty  # type: ignore[method-assign]
+    Stepper._run = faulty  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     from serving_image.__main__ import main
