@@ -54,6 +54,13 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.3)
 
 
+def server(cloud: Instance, namespace: str) -> Any:
+    """What the server's Deployment asks for: replicas, pod template and the rest."""
+    with config.new_client_from_config(str(cloud.kubeconfig)) as connection:
+        (found,) = client.AppsV1Api(connection).list_namespaced_deployment(namespace).items
+        return found.spec
+
+
 def server_pods(cloud: Instance, namespace: str) -> set[str]:
     """The names of the server's pods that are Ready and stay."""
     with core_api(cloud.kubeconfig) as api:
@@ -76,7 +83,9 @@ def test_the_server_comes_up_after_the_job_stays_through_updates_and_takes_the_n
     (first,) = server_pods(cloud, namespace)
     assert stack.preview("--expect-no-changes").ops == {}
     change(stack, 0, lambda one: one["tuning"]["input"].update(urls=["https://example.com/other.parquet"]))
+    before = server(cloud, namespace)
     assert stack.up().ops == {"tune-job": "replace", "tune-ready": "update"}
+    assert server(cloud, namespace) == before and before.replicas == 1  # waits for the GPU with the old adapter
     change(stack, 0, lambda one: one["metadata"].update(annotations={"pulumi.kaito.sh/api-key-secret": "key"}))
     assert stack.up().ops == {"tune-deployment": "update", "tune-ready": "update"}
     until(lambda: len(server_pods(cloud, namespace)) == 1)  # rolled with the key, and not scaled back to nothing
