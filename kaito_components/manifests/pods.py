@@ -21,7 +21,8 @@ _PULL = (
     f"set -eu; work=$(mktemp -d); auth={LOGIN_PATH}/config.json; "
     '[ ! -f "$auth" ] || set -- "$@" --src-authfile "$auth"; image=$1; target=$2; shift 2; '
     'skopeo copy --dest-decompress "$@" "docker://$image" "dir:$work/image"; mkdir "$work/files"; '
-    'for layer in "$work"/image/*; do case ${layer##*/} in manifest.json|version|signature-*) continue;; esac; '
+    'for name in $(tr -c 0-9a-f "\\n" <"$work/image/manifest.json"); do '  # the layers' files, in their order
+    'layer=$work/image/$name; [ -f "$layer" ] || continue; '
     '[ "$(head -c 1 "$layer" | tr -d "\\0")" != "{" ] || continue; '
     'names=$(tar -tf "$layer") || { echo "puller: $image: a layer is damaged" >&2; exit 1; }; '
     'for folder in data ./data; do case "\n$names" in *"\n$folder/"*) tar -xf "$layer" -C "$work/files" "$folder";; '

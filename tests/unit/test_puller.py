@@ -1,5 +1,6 @@
 """The script that takes /data out of an image's layers, run by a real shell and tar; only skopeo is a stand-in."""
 
+import json
 import os
 import subprocess
 import tarfile
@@ -12,15 +13,19 @@ from kaito_components.manifests import pods
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """What `skopeo copy … dir:` leaves: two layers, the configuration, the manifest and a version."""
+    """What `skopeo copy … dir:` leaves: layers, the configuration, the manifest and a version."""
     folder = tmp_path / "image"
     folder.mkdir()
-    for name, content in (("manifest.json", "{}"), ("version", "Directory Transport Version: 1.1"), ("c0", "{}")):
-        (folder / name).write_text(content)
-    for layer, inside in (("a1", "data/one"), ("b2", "./data/two"), ("d3", "etc/other")):
+    layers = {"b2": ("./data/two", "data/both"), "d3": ("etc/other",), "a1": ("data/one", "data/both")}  # base first
+    manifest = {"config": {"digest": "sha256:c0"}, "layers": [{"digest": f"sha256:{layer}"} for layer in layers]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "version").write_text("Directory Transport Version: 1.1")
+    (folder / "c0").write_text("{}")
+    for layer, inside in layers.items():
         (tmp_path / "file").write_text(layer * 5000)
         with tarfile.open(folder / layer, "w") as tar:
-            tar.add(tmp_path / "file", inside)
+            for name in inside:
+                tar.add(tmp_path / "file", name)
     return folder
 
 
@@ -37,8 +42,13 @@ def pull(tmp_path: Path, image: Path) -> subprocess.CompletedProcess[str]:
 
 def test_data_of_all_layers_is_taken_and_nothing_else(tmp_path: Path, image: Path) -> None:
     assert pull(tmp_path, image).returncode == 0
-    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["one", "two"]
+    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["both", "one", "two"]
     assert not list(tmp_path.glob("tmp*/files/etc"))
+
+
+def test_a_file_of_a_later_layer_is_the_one_that_counts(tmp_path: Path, image: Path) -> None:
+    pull(tmp_path, image)
+    assert (tmp_path / "target" / "both").read_text() == "a1" * 5000
 
 
 def test_a_damaged_layer_ends_the_pod_and_leaves_nothing(tmp_path: Path, image: Path) -> None:
