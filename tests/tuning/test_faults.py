@@ -2,7 +2,6 @@
 
 import http.server
 import os
-import shutil
 import socketserver
 import subprocess
 import threading
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from conftest import chat, jsonl, read
+from conftest import chat, jsonl
 
-from tuning_image import monitor, tokenizing
+from tuning_image import monitor
 from tuning_image.data import download
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.training import checkpoints
@@ -23,11 +22,12 @@ CONTENT = os.urandom(300_000)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; `cuts` says after how many bytes each next answer breaks off."""
+    """Serves CONTENT; `cuts` says after how many bytes each next answer breaks off, `versions` its next headers."""
 
     cuts: ClassVar[list[int]] = []
     ranges: ClassVar[list[str | None]] = []
     keeps_ranges: ClassVar[bool] = True
+    versions: ClassVar[list[tuple[str, str]]] = []
 
     def do_GET(self) -> None:
         if self.path.startswith("/away"):
@@ -38,10 +38,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         assert self.headers["accept-encoding"] == "identity"
         asked = self.headers.get("range")
         self.ranges.append(asked)
-        asked = asked if self.keeps_ranges else None
+        version = self.versions.pop(0) if self.versions else ("ETag", '"1"')
+        same = self.headers.get("if-range", version[1]) == version[1]
+        asked = asked if self.keeps_ranges and same else None
         start = int(asked.split("=")[1].rstrip("-")) if asked else 0
         self.send_response(404 if self.path.startswith("/gone") else 206 if start else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.send_header(*version)
         self.end_headers()
         part = CONTENT[start:]
         self.wfile.write(part[: self.cuts.pop(0)] if self.cuts else part)
@@ -81,6 +84,27 @@ def test_a_server_that_knows_no_ranges_begins_anew(address: str, tmp_path: Path,
     assert Handler.ranges == [None, "bytes=100000-"]
 
 
+@pytest.mark.parametrize(
+    "versions",
+    [
+        [("ETag", '"1"'), ("ETag", '"2"')],
+        [("Last-Modified", "Fri, 27 Nov 2026 06:00:00 GMT"), ("Last-Modified", "Fri, 27 Nov 2026 07:00:00 GMT")],
+    ],
+)
+def test_a_file_that_changed_between_two_tries_begins_anew(
+    address: str, tmp_path: Path, monkeypatch: Any, versions: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setattr(Handler, "cuts", [100_000])
+    monkeypatch.setattr(Handler, "versions", versions)
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    with pytest.raises(TryAgainError):
+        download.fetch(f"{address}/a.jsonl", tmp_path, None, True)
+    monkeypatch.setitem(globals(), "CONTENT", CONTENT[::-1])
+    fetched = download.fetch(f"{address}/a.jsonl", tmp_path, None, True)
+    assert fetched.read_bytes() == CONTENT
+    assert [path.name for path in fetched.parent.iterdir()] == ["a.jsonl"]
+
+
 def test_a_public_address_that_leads_to_a_private_one_is_refused(
     address: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -105,14 +129,6 @@ def test_a_wrong_checksum_and_a_wrong_address_are_user_errors(address: str, tmp_
 def test_private_addresses_are_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(UserError, match="private address"):
         download.fetch(f"http://{host}:9/a.jsonl", tmp_path, None, False)
-
-
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_a_model_folder_that_lacks_a_file_is_named(tmp_path: Path, tiny_folder: Path, name: str) -> None:
-    copy = shutil.copytree(tiny_folder, tmp_path / "model")
-    (copy / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing"):
-        tokenizing.load(read(tmp_path / "out", "d", model=copy))
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_is_missing(tmp_path: Path) -> None:

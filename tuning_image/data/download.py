@@ -16,6 +16,7 @@ from tuning_image.errors import TryAgainError, UserError
 ATTEMPTS = 5
 PAUSE_SECONDS = 1.0  # before the second attempt; doubled each time
 TIMEOUT_SECONDS = 60.0
+PART = ".part"
 CLIENT_FAULTS = {400, 401, 403, 404, 410}
 
 
@@ -65,7 +66,7 @@ def check_sha256(path: Path, expected: str | None, shown: str) -> None:
 
 
 def _download(url: str, target: Path, allow_private: bool) -> None:
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(target.name + PART)
     problem = ""
     with httpx.Client(transport=_transport(allow_private), follow_redirects=True, timeout=TIMEOUT_SECONDS) as client:
         for attempt in range(ATTEMPTS):
@@ -74,6 +75,7 @@ def _download(url: str, target: Path, allow_private: bool) -> None:
             try:
                 _continue(client, url, part)
                 part.rename(target)
+                _version(part).unlink(missing_ok=True)
                 return
             except (httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
                 raise UserError(f"--data {_shown(url)}: leads nowhere: {error}") from None
@@ -89,7 +91,7 @@ class _IncompleteError(Exception):
 def _continue(client: httpx.Client, url: str, part: Path) -> None:
     """Appends what is missing. Raises if it ends early."""
     have = part.stat().st_size if part.exists() else 0
-    with client.stream("GET", url, headers=_headers(have)) as answer:
+    with client.stream("GET", url, headers=_headers(have, _version(part))) as answer:
         if answer.status_code == 416:  # nothing is missing, or the file changed: begin anew
             part.unlink()
             raise _IncompleteError("the file changed while it was fetched")
@@ -99,6 +101,8 @@ def _continue(client: httpx.Client, url: str, part: Path) -> None:
             raise _IncompleteError(f"the server answers {answer.status_code} {answer.reason_phrase}")
         resumed = answer.status_code == 206
         with part.open("ab" if resumed else "wb") as file:
+            if not resumed:
+                _version(part).write_text(_version_of(answer.headers))
             for chunk in answer.iter_raw():
                 file.write(chunk)
     expected = answer.headers.get("content-length")
@@ -107,9 +111,28 @@ def _continue(client: httpx.Client, url: str, part: Path) -> None:
         raise _IncompleteError(f"{got} of {expected} bytes came")
 
 
-def _headers(have: int) -> dict[str, str]:
-    """The bytes as they are stored: a server that compresses on the way would break sizes and ranges."""
-    return {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+def _headers(have: int, version: Path) -> dict[str, str]:
+    """The bytes as they are stored: a server that compresses on the way would break sizes and ranges.
+
+    Only the rest of what was begun is wanted: of another version the server sends everything.
+    """
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if known := version.read_text() if version.exists() else "":
+            headers["If-Range"] = known
+    return headers
+
+
+def _version(part: Path) -> Path:
+    """Where the version of a file begun lies, for the next try and the next process."""
+    return part.with_name(part.name + ".version")
+
+
+def _version_of(headers: httpx.Headers) -> str:
+    """What If-Range takes: a strong ETag or the time of the last change."""
+    etag = headers.get("etag", "")
+    return etag if etag.startswith('"') else headers.get("last-modified", "")
 
 
 def _transport(allow_private: bool) -> httpx.HTTPTransport:
