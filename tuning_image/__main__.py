@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from safetensors import SafetensorError
+
 from tuning_image import arguments, errors, run, settings, stopping
 
 KEPT = "the last good checkpoint is kept, and the same command goes on from it"
@@ -20,16 +22,18 @@ def main(argv: Sequence[str]) -> int:
     except errors.TuningError as error:
         print(f"tuning: {error}", file=sys.stderr, flush=True)
         return error.exit_code
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (OSError, SafetensorError) as error:
+        if not _disk_is_full(error):
             raise
-        print(
-            f"tuning: {error.filename or chosen.arguments.output}: the disk is full; {KEPT}",
-            file=sys.stderr,
-            flush=True,
-        )
+        place = getattr(error, "filename", None) or chosen.arguments.output
+        print(f"tuning: {place}: the disk is full; {KEPT}", file=sys.stderr, flush=True)
         return errors.TRY_AGAIN
     return errors.DONE
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """safetensors says it in words alone."""
+    return getattr(error, "errno", None) == errno.ENOSPC or f"(os error {errno.ENOSPC})" in str(error)
 
 
 if __name__ == "__main__":

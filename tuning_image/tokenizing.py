@@ -1,9 +1,9 @@
-"""The base model's tokenizer, after a check that its folder is complete. Called by run."""
+"""The base model's tokenizer, after a check of its folder. Called by run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from tuning_image import model_folder
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.settings import Settings
 
@@ -17,7 +17,7 @@ def load(settings: Settings) -> Any:
     from transformers import AutoTokenizer
 
     arguments, config = settings.arguments, settings.config.ModelConfig
-    _check_folder(Path(arguments.model))
+    model_folder.check(Path(arguments.model))
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             arguments.model,
@@ -27,8 +27,8 @@ def load(settings: Settings) -> Any:
         )
     except (ConnectionError, TimeoutError) as error:
         raise TryAgainError(f"--model {arguments.model}: {error}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"--model {arguments.model}: no tokenizer: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # tokenizers raises Exception itself
+        raise UserError(f"--model {arguments.model}: no tokenizer: {_first_line(error)}") from None
     if not tokenizer.is_fast:
         raise UserError(f"--model {arguments.model}: has no fast tokenizer (tokenizer.json), which the loss mask needs")
     if config.chat_template:
@@ -44,18 +44,5 @@ def _template(path: Path) -> str:
         raise UserError(f"ModelConfig.chat_template: {path}: {error}") from None
 
 
-def _check_folder(folder: Path) -> None:
-    """A folder that lacks a file is named here, not by a trace from deep inside a library."""
-    if not folder.is_dir():
-        if str(folder).startswith(("/", ".")):
-            raise UserError(f"--model {folder}: there is no such folder")
-        return
-    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        parts = set(json.loads(index.read_text())["weight_map"].values())
-        missing += sorted(part for part in parts if not (folder / part).is_file())
-    elif not list(folder.glob("*.safetensors")):
-        missing.append("model.safetensors")
-    if missing:
-        raise UserError(f"--model {folder}: {', '.join(missing)} is missing; the folder was copied or pulled in part")
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -148,3 +148,12 @@ def test_a_full_disk_ends_the_run_with_1_and_more_room_lets_it_go_on(
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
     assert start(small_disk / "out", **limit).wait(400) == 0
     assert curve(small_disk / "out") == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_disk_too_full_for_the_adapter_ends_the_run_with_1(small_disk: Path, start: Start) -> None:
+    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
+    more = {"TrainingArguments.max_steps": 1, "TrainingArguments.save_strategy": "no", "LoraConfig.r": 256}
+    process = start(small_disk / "out", **more)
+    said = process.communicate(timeout=400)[1]
+    assert process.returncode == 1 and "the disk is full" in said and "Traceback" not in said
+    assert not (small_disk / "out" / "adapter").exists()

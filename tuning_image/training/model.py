@@ -67,7 +67,7 @@ def base_model(settings: Settings, precision: Precision) -> Any:
     segments.register()
     arguments, config = settings.arguments, settings.config
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loaded = AutoModelForCausalLM.from_pretrained(
             arguments.model,
             revision=arguments.revision,
             dtype=precision.dtype,
@@ -76,11 +76,14 @@ def base_model(settings: Settings, precision: Precision) -> Any:
             attn_implementation=segments.NAME,
             quantization_config=_quantization(config, precision),
             device_map={"": f"cuda:{ranks.rank()}" if uses_gpu(config) else "cpu"},
+            output_loading_info=True,
         )
     except (ConnectionError, TimeoutError) as error:
         raise TryAgainError(f"--model {arguments.model}: {error}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"--model {arguments.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
+    if lacking := sorted(loaded["missing_keys"]):  # transformers would train on random numbers in their place
+        raise UserError(f"--model {arguments.model}: its weights lack {lacking[0]} ({len(lacking)} tensors in all)")
     keep_gradients(model)
     return model
 
