@@ -11,7 +11,6 @@ from local_cloud.instance import Instance, NoInstance, instance_names
 from local_cloud.report import status_lines
 from local_cloud.toolchain import Toolchain
 
-USAGE_ERROR = 2
 STANDS_IN = (
     "Pulumi and Kubernetes are real; the Azure and Kubernetes provider plugins are stand-ins, and simulated nodes "
     "(kwok) run no containers: docs/local-cloud.md says what that means."
@@ -41,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build Pulumi, Kubernetes, etcd and kwok into the cache")
     build.set_defaults(run=_build)
     up = commands.add_parser("up", help="start an instance; builds first what is missing")
-    up.add_argument("--nodes", choices=("simulated", "real"), default="simulated", help="what runs the pods")
+    up.add_argument("--nodes", choices=("simulated", "real"), help="what runs the pods; real: containers, needs root")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="end an instance and remove its state, Pulumi's included")
     down.add_argument("--all", action="store_true", help="every instance")
@@ -66,10 +65,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    if options.nodes == "real":
-        print("local_cloud: real nodes are not there yet; use --nodes simulated.", file=sys.stderr)
-        return USAGE_ERROR
-    Instance(options.name).up(_say)
+    Instance(options.name).up(_say, real=options.nodes and options.nodes == "real")
     _say(STANDS_IN)
     _say(f'next: eval "$(python -m local_cloud env --name {options.name})"')
     return 0

@@ -3,25 +3,26 @@
 Called by instance.py. All of them run in the instance's folder, so paths on their command lines are relative.
 """
 
+import ipaddress
 import json
 import os
 import ssl
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from local_cloud import pki
-from local_cloud.network import CLUSTER_RANGES, POD_RANGES, unrouted
+from local_cloud.network import CLUSTER_RANGES, LOOPBACK, POD_RANGES, REAL_BLOCKS, unrouted
 from local_cloud.processes import BackgroundProcess
 
 API_SERVER = "kube-apiserver"
 FIRST = ("etcd", API_SERVER)
-AFTER_API_SERVER = ("kube-controller-manager", "kube-scheduler", "kwok")
-NAMES = (*FIRST, *AFTER_API_SERVER)
+KWOK = "kwok"
+NAMES = (*FIRST, "kube-controller-manager", "kube-scheduler", KWOK)
 PORTS = "ports.yaml"
 STAGES = Path(__file__).parent / "kwok"
 SECONDS_TO_BE_READY = 120.0  # on a loaded machine; 8 s is usual
@@ -34,17 +35,40 @@ class NotReady(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What is chosen once per instance. Ports are on 127.0.0.1."""
+    """What is chosen once per instance. kwok's port is on 127.0.0.1, the API server's on `address`."""
 
     api_server_port: int
     kwok_port: int
     service_range: str
     pod_range: str
+    machine_range: str = ""  # of this machine and its real nodes; none of them: nodes are simulated
 
     @classmethod
     def choose(cls, ports: tuple[int, int]) -> "Settings":
         """Ranges that hide nothing of this machine's network."""
         return cls(*ports, service_range=unrouted(CLUSTER_RANGES), pod_range=unrouted(POD_RANGES))
+
+    @classmethod
+    def choose_real(cls, ports: tuple[int, int], taken: Collection[str]) -> "Settings":
+        """The same for real nodes, whose ranges this machine gets routes into: no other instance has them."""
+        block = ipaddress.ip_network(unrouted(REAL_BLOCKS, taken=taken))
+        service_range, pod_range, machine_range, _ = block.subnets(prefixlen_diff=2)
+        return cls(*ports, str(service_range), str(pod_range), str(machine_range))
+
+    @property
+    def has_real_nodes(self) -> bool:
+        """Whether pods run in containers."""
+        return bool(self.machine_range)
+
+    @property
+    def address(self) -> str:
+        """Where the API server listens."""
+        return str(ipaddress.ip_network(self.machine_range)[1]) if self.has_real_nodes else LOOPBACK
+
+    @property
+    def ranges(self) -> list[str]:
+        """All that the instance has chosen."""
+        return [chosen for chosen in (self.service_range, self.pod_range, self.machine_range) if chosen]
 
     @classmethod
     def load(cls, path: Path) -> "Settings":
@@ -69,7 +93,17 @@ class ControlPlane:
     @property
     def server(self) -> str:
         """The API server's address."""
-        return f"https://127.0.0.1:{self.settings.api_server_port}"
+        return f"https://{self.settings.address}:{self.settings.api_server_port}"
+
+    @property
+    def names(self) -> list[str]:
+        """Those of `NAMES` that the instance needs: real nodes do without kwok."""
+        return [name for name in NAMES if name != KWOK or not self.settings.has_real_nodes]
+
+    @property
+    def after_api_server(self) -> list[str]:
+        """Those that start when the API server is ready."""
+        return [name for name in self.names if name not in FIRST]
 
     def process(self, name: str) -> BackgroundProcess:
         """One of `NAMES`."""
@@ -91,7 +125,9 @@ class ControlPlane:
         authority.credential.write(keys, "ca")
         service_address = self.settings.service_range.replace(".0/", ".1/").partition("/")[0]
         inside = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-        authority.server(["localhost", "127.0.0.1", service_address, *inside]).write(keys, "apiserver")
+        authority.server(["localhost", "127.0.0.1", self.settings.address, service_address, *inside]).write(
+            keys, "apiserver"
+        )
         authority.client("kube-apiserver-kubelet-client", ["system:masters"]).write(keys, "kubelet-client")
         authority.server(["localhost", "127.0.0.1"]).write(keys, "kwok")
         private, public = pki.key_pair()
@@ -121,10 +157,11 @@ class ControlPlane:
         """
         self._wait(f"{self.server}/readyz", FIRST)
 
-    def wait_until_simulating(self) -> None:
+    def wait_until_working(self) -> None:
         """Waits for kwok, and for the controllers' first work: no pod can be made before it."""
-        self._wait(f"https://127.0.0.1:{self.settings.kwok_port}/healthz", NAMES)
-        self._wait(f"{self.server}/api/v1/namespaces/default/serviceaccounts/default", NAMES)
+        if KWOK in self.names:
+            self._wait(f"https://127.0.0.1:{self.settings.kwok_port}/healthz", self.names)
+        self._wait(f"{self.server}/api/v1/namespaces/default/serviceaccounts/default", self.names)
 
     def is_ready(self) -> bool:
         """Whether the API server answers that it is ready."""
@@ -159,7 +196,7 @@ class ControlPlane:
             API_SERVER: self._api_server,
             "kube-controller-manager": self._controller_manager,
             "kube-scheduler": self._scheduler,
-            "kwok": self._kwok,
+            KWOK: self._kwok,
         }[name]()
         return [str(self.bin / name), *arguments]
 
@@ -178,11 +215,13 @@ class ControlPlane:
         ]
 
     def _api_server(self) -> list[str]:
+        # An endpoint may not have a loopback address, and simulated pods ask nobody.
+        reconciler = "lease" if self.settings.has_real_nodes else "none"
         return [
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self.settings.address}",
+            f"--advertise-address={self.settings.address}",
             f"--secure-port={self.settings.api_server_port}",
-            "--endpoint-reconciler-type=none",  # an Endpoints object may not hold a loopback address
+            f"--endpoint-reconciler-type={reconciler}",
             "--etcd-servers=unix://etcd.sock:0",
             f"--service-cluster-ip-range={self.settings.service_range}",
             "--authorization-mode=Node,RBAC",

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_cloud.cache import cache_root
-from local_cloud.control_plane import AFTER_API_SERVER, API_SERVER, FIRST, NAMES, ControlPlane, Settings
+from local_cloud.control_plane import API_SERVER, FIRST, KWOK, NAMES, ControlPlane, Settings
 from local_cloud.go_build import Say
 from local_cloud.network import free_ports
 from local_cloud.plugins import install_stand_ins
 from local_cloud.processes import BackgroundProcess
+from local_cloud.real import real_nodes
 from local_cloud.toolchain import Toolchain
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -55,30 +56,44 @@ class Instance:
         """The administrator's."""
         return self.folder / "kubeconfig"
 
-    def up(self, say: Say = print) -> None:
+    def up(self, say: Say = print, real: bool | None = None) -> None:
         """Builds what is missing and starts what does not run; what runs is left alone.
+
+        Args:
+            real: whether pods run in containers; None: as the instance is, simulated if it is new.
 
         Raises:
             BuildError: the toolchain cannot be built.
             NotReady: a program ended, or is not ready in time.
+            ValueError: it is up with the other kind of nodes, or this machine cannot have real ones.
         """
+        real = self._kind(real)
         programs = self.toolchain.build(say)
+        if real:
+            real_nodes.prepare(say)
         with self._locked():
             started = time.monotonic()
-            plane = self._control_plane(programs)
+            plane = self._control_plane(programs, real)
+            if real:
+                real_nodes.start_network(self.folder, plane.settings)
             plane.write_files()
             install_stand_ins(self.folder / "pulumi-home")
             (self.folder / "pulumi-state").mkdir(exist_ok=True)
             plane.start(FIRST)
             plane.wait_until_ready()
-            plane.start(AFTER_API_SERVER)
-            plane.wait_until_simulating()
+            plane.start(plane.after_api_server)
+            plane.wait_until_working()
+            if real:
+                real_nodes.start_services(self.folder, plane.settings)
             _seed_azure(self.folder)
+            if real:
+                real_nodes.start_nodes(self.folder, plane.settings)
             say(f"local cloud {self.name!r}: ready in {time.monotonic() - started:.1f} s, {plane.server}")
 
     def down(self, keep_state: bool = False) -> None:
         """Ends what `up` started, also when half of it is gone, and removes the folder unless asked to keep it."""
         with self._locked():
+            real_nodes.end(self.folder)
             for name in reversed(NAMES):  # clients first
                 BackgroundProcess(name, self.folder).end()
             if not keep_state:
@@ -93,8 +108,11 @@ class Instance:
             NoInstance: it was never brought up, or was taken down.
         """
         plane = self._existing()
-        processes = {name: plane.process(name).pid() for name in NAMES}
-        ports = {API_SERVER: plane.settings.api_server_port, "kwok": plane.settings.kwok_port}
+        names = [*plane.names, *(real_nodes.process_names(self.folder) if plane.settings.has_real_nodes else ())]
+        processes = {name: plane.process(name).pid() for name in names}
+        ports = {API_SERVER: plane.settings.api_server_port}
+        if KWOK in names:
+            ports[KWOK] = plane.settings.kwok_port
         return Status(processes, ports, plane.is_ready(), plane.server)
 
     def env(self) -> dict[str, str]:
@@ -130,13 +148,25 @@ class Instance:
             raise NoInstance(f"local cloud {self.name!r} is not up: python -m local_cloud up --name {self.name}")
         return ControlPlane(self.folder, self.toolchain.bin, Settings.load(settings))
 
-    def _control_plane(self, programs: Path) -> ControlPlane:
+    def _kind(self, real: bool | None) -> bool:
+        settings = self.folder / "settings.json"
+        existing = Settings.load(settings).has_real_nodes if settings.exists() else None
+        if None not in (existing, real) and existing != real:
+            kind = "real" if existing else "simulated"
+            raise ValueError(f"local cloud {self.name!r} has {kind} nodes: take it down first, or give another --name")
+        chosen = bool(existing if real is None else real)
+        if chosen and (reason := real_nodes.refusal()):
+            raise ValueError(reason)
+        return chosen
+
+    def _control_plane(self, programs: Path, real: bool) -> ControlPlane:
         settings = self.folder / "settings.json"
         if not settings.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             with _lock(self.folder.parent / ".ports.lock"):
-                first, second = free_ports(2, _ports_of(self.folder.parent))
-                Settings.choose((first, second)).save(settings)
+                others = _settings_of(self.folder.parent)
+                first, second = free_ports(2, {p for o in others for p in (o.api_server_port, o.kwok_port)})
+                _choose((first, second), real, others).save(settings)
         return ControlPlane(self.folder, programs, Settings.load(settings))
 
     @contextmanager
@@ -155,10 +185,15 @@ def instance_names() -> list[str]:
     return sorted(path.parent.name for path in (cache_root() / "instances").glob("*/settings.json"))
 
 
-def _ports_of(instances: Path) -> set[int]:
+def _settings_of(instances: Path) -> list[Settings]:
     """What other instances have chosen, running or not."""
-    chosen = [Settings.load(path) for path in instances.glob("*/settings.json")]
-    return {port for settings in chosen for port in (settings.api_server_port, settings.kwok_port)}
+    return [Settings.load(path) for path in instances.glob("*/settings.json")]
+
+
+def _choose(ports: tuple[int, int], real: bool, others: list[Settings]) -> Settings:
+    if not real:
+        return Settings.choose(ports)
+    return Settings.choose_real(ports, [chosen for other in others if other.has_real_nodes for chosen in other.ranges])
 
 
 def _seed_azure(folder: Path) -> None:

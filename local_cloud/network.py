@@ -10,6 +10,8 @@ from pathlib import Path
 # being free while its server is stopped for a moment.
 PORTS = range(20000, 30000)
 CLUSTER_RANGES = ("10.96.0.0/16", "10.196.0.0/16", "172.29.0.0/16", "192.168.240.0/20", "198.18.0.0/16")
+REAL_BLOCKS = tuple(f"10.{second}.0.0/16" for second in range(200, 250))
+LOOPBACK = "127.0.0.1"
 POD_RANGES = ("10.244.0.0/16", "10.245.0.0/16", "172.30.0.0/16", "192.168.224.0/20", "198.19.0.0/16")
 
 
@@ -28,19 +30,19 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
         return True
 
 
-def unrouted(candidates: Collection[str], routes: Path = Path("/proc/net/route")) -> str:
-    """The first range that this machine has no route into, so that a cluster address never hides a real one."""
-    routed = _routed(routes)
+def unrouted(candidates: Collection[str], routes: Path = Path("/proc/net/route"), taken: Collection[str] = ()) -> str:
+    """The first range that is not `taken` and that this machine has no route into: nothing real is hidden."""
+    routed = [*_routed(routes), *map(ipaddress.IPv4Network, taken)]
     for candidate in candidates:
         if not any(ipaddress.ip_network(candidate).overlaps(network) for network in routed):
             return candidate
-    raise OSError(f"this machine has routes into every one of {', '.join(candidates)}")
+    raise OSError(f"this machine has routes into, or instances in, every one of {', '.join(candidates)}")
 
 
 def _routed(routes: Path) -> list[ipaddress.IPv4Network]:

@@ -120,24 +120,24 @@ def _with_system_taints(api: Any, manifest: Mapping[str, Any]) -> dict[str, Any]
     return dict(manifest)
 
 
-def delete_node(kubeconfig: Path | str, name: str) -> None:
+def delete_node(kubeconfig: Path | str, name: str, seconds_to_drain: float = SECONDS_TO_DRAIN) -> None:
     """Drains the node and deletes it, as deleting a VM of a pool does; absent is fine."""
     from kubernetes.client import ApiException
 
     with core_api(kubeconfig) as api:
         try:
             api.patch_node(name, {"spec": {"unschedulable": True}})
-            _drain(api, name)
+            _drain(api, name, seconds_to_drain)
             api.delete_node(name)
         except ApiException as error:
             if error.status != 404:
                 raise
 
 
-def _drain(api: Any, name: str) -> None:
+def _drain(api: Any, name: str, seconds: float) -> None:
     from kubernetes.client import ApiException
 
-    deadline = time.monotonic() + SECONDS_TO_DRAIN
+    deadline = time.monotonic() + seconds
     while pods := api.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items:
         for pod in pods:
             if pod.metadata.deletion_timestamp is None:

@@ -31,15 +31,19 @@ class Credential:
 
 
 class Authority:
-    """Signs certificates; lives only while they are made, plus its own files ca.crt and ca.key."""
+    """Signs certificates. Its own certificate and key are in `credential`."""
 
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local-cloud")])
-        builder = _builder(self._name, self._name, self._key.public_key())
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self._certificate = builder.sign(self._key, hashes.SHA256())
-        self.credential = _credential(self._certificate, self._key)
+    def __init__(self, credential: Credential | None = None) -> None:
+        self.credential = credential or _new_authority()
+        key = serialization.load_pem_private_key(self.credential.key, password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+        self._name = x509.load_pem_x509_certificate(self.credential.certificate).subject
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "Authority":
+        """The authority whose credential was written to the folder."""
+        return cls(Credential((folder / f"{name}.crt").read_bytes(), (folder / f"{name}.key").read_bytes()))
 
     def client(self, user: str, groups: Sequence[str] = ()) -> Credential:
         """Makes who Kubernetes takes as `user`, member of `groups`."""
@@ -60,6 +64,14 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return _credential(builder.sign(self._key, hashes.SHA256()), key)
+
+
+def _new_authority() -> Credential:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local-cloud")])
+    builder = _builder(name, name, key.public_key())
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    return _credential(builder.sign(key, hashes.SHA256()), key)
 
 
 def key_pair() -> tuple[bytes, bytes]:

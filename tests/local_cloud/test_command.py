@@ -80,10 +80,10 @@ def test_an_instance_that_is_not_up_is_an_error_in_one_line(command: str) -> Non
     assert done.stderr == "local_cloud: local cloud 'nobody' is not up: python -m local_cloud up --name nobody\n"
 
 
-def test_real_nodes_are_not_there_yet() -> None:
-    done = local_cloud("up", "--nodes", "real", "--name", "nobody")
-    assert (done.returncode, done.stderr) == (2, "local_cloud: real nodes are not there yet; use --nodes simulated.\n")
-    assert "nobody" not in instance_names()
+def test_an_instance_keeps_its_kind_of_nodes(cloud: Instance) -> None:
+    done = local_cloud("up", "--nodes", "real", "--name", cloud.name)
+    assert done.returncode == 1
+    assert "has simulated nodes: take it down first" in done.stderr
 
 
 def test_a_missing_command_is_a_usage_error() -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from local_cloud.control_plane import Settings
 from local_cloud.nodes import apply_node, delete_node, node_manifest
 from local_cloud.providers.azure_native.ids import ResourceId
 from local_cloud.providers.azure_native.pool_rules import TAINT, is_spot
@@ -32,7 +33,7 @@ def sync_machines(instance_dir: Path) -> None:
     Raises:
         ClusterUnreachable: it does not answer; what is left is done by the next call.
     """
-    folder, kubeconfig = instance_dir / "azure", instance_dir / "kubeconfig"
+    folder = instance_dir / "azure"
     with _one_at_a_time(folder):
         with locked(folder) as state:
             wanted, known = wanted_machines(state), dict(state.machines)
@@ -42,16 +43,39 @@ def sync_machines(instance_dir: Path) -> None:
         try:
             for name, manifest in wanted.items():
                 if known.get(name) != prints[name]:
-                    apply_node(kubeconfig, manifest)
+                    _apply(instance_dir, manifest)
                     known[name] = prints[name]
             for name in sorted(known.keys() - wanted.keys()):
-                delete_node(kubeconfig, name)
+                _delete(instance_dir, name)
                 del known[name]
         except Exception as error:
             raise _translated(error) from error
         finally:
             with locked(folder) as state:
                 state.machines = known
+
+
+def _apply(instance_dir: Path, manifest: Mapping[str, Any]) -> None:
+    if _has_real_nodes(instance_dir):
+        from local_cloud.real import nodes, site
+
+        nodes.apply(site.Site.load(instance_dir), manifest)
+    else:
+        apply_node(instance_dir / "kubeconfig", manifest)
+
+
+def _delete(instance_dir: Path, name: str) -> None:
+    if _has_real_nodes(instance_dir):
+        from local_cloud.real import nodes, site
+
+        nodes.remove(site.Site.load(instance_dir), name)
+    else:
+        delete_node(instance_dir / "kubeconfig", name)
+
+
+def _has_real_nodes(instance_dir: Path) -> bool:
+    settings = instance_dir / "settings.json"
+    return settings.exists() and Settings.load(settings).has_real_nodes
 
 
 def preload() -> None:
