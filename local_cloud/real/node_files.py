@@ -25,7 +25,9 @@ def write(site: Site, name: str, address: str) -> None:
     (folder / "containerd.toml").write_text(_containerd())
     registry = folder / "certs.d" / site.registry
     registry.mkdir(parents=True, exist_ok=True)
-    (registry / "hosts.toml").write_text(f'server = "http://{site.registry}"\n')
+    (registry / "hosts.toml").write_text(
+        f'server = "http://{site.registry}"\n[host."http://{site.registry}"]\n  capabilities = ["pull", "resolve"]\n'
+    )
     (folder / "cni").mkdir(exist_ok=True)
     (folder / "cni/pods.conflist").write_text(json.dumps(_network(site), indent=2))
     (folder / "resolv.conf").write_text(f"nameserver {site.inner_address}\n")
