@@ -75,7 +75,9 @@ def until(look: Callable[[], str], wanted: str) -> None:
 
 def pod(site: Site, name: str, command: str, tag: str = "1", secret: bool = True) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "containers": [{"name": "main", "image": f"{site.registry}/test:{tag}", "args": [command]}],
+        "containers": [
+            {"name": "main", "image": f"{site.registry}/test:{tag}", "args": [command], "imagePullPolicy": "Always"}
+        ],
         "terminationGracePeriodSeconds": 1,
         **({"imagePullSecrets": [{"name": "login"}]} if secret else {}),
     }
@@ -110,10 +112,9 @@ def test_a_service_answers_this_machine_and_pods_even_the_one_behind_it(served: 
 
 
 def test_a_pod_reaches_the_api_server_by_its_name(served: Instance) -> None:
-    command = ["nc", "-z", "-w", "5", "kubernetes.default.svc", "443"]
-    until(
-        lambda: kubectl(served, "exec", "web", "--", "sh", "-c", f"{' '.join(command)} && echo ok", check=False), "ok"
-    )
+    asked = r"printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 5 kubernetes.default.svc 443"  # plain: it says that it wants TLS
+    answer = "HTTP request to an HTTPS server"
+    until(lambda: kubectl(served, "exec", "web", "--", "sh", "-c", asked, check=False), answer)
 
 
 @pytest.mark.parametrize(("name", "tag", "secret"), [("wrong-name", "none", True), ("no-login", "1", False)])
