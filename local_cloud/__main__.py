@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from local_cloud.control_plane import NotReady
 from local_cloud.go_build import BuildError
 from local_cloud.instance import Instance, NoInstance, instance_names
+from local_cloud.real.nodes import NodeNotReady
 from local_cloud.report import status_lines
 from local_cloud.toolchain import Toolchain
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except NotReady as error:
+    except (NotReady, NodeNotReady, OSError) as error:
         again = f"`python -m local_cloud down --name {options.name}` and `up` start over"
         print(f"local_cloud: {error}\nlocal_cloud: {again}", file=sys.stderr)
         return 1

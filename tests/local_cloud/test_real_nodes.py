@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import time
 import urllib.request
@@ -58,8 +59,9 @@ def authorization(site: Site) -> dict[str, str]:
 
 
 def kubectl(instance: Instance, *arguments: str, stdin: Any = None, check: bool = True) -> str:
+    environment = os.environ | instance.env() | {"KUBECACHEDIR": str(instance.folder / "kubectl-cache")}
     done = subprocess.run(
-        ["kubectl", *arguments], env=instance.env(), input=json.dumps(stdin) if stdin else None,
+        ["kubectl", *arguments], env=environment, input=json.dumps(stdin) if stdin else None,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0 or not check, done.stderr
