@@ -1,12 +1,14 @@
-"""The command `python -m local_cloud`: build, up, down, status, env."""
+"""The command `python -m local_cloud`: build, up, down, status, env, images."""
 
 import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from local_cloud.control_plane import NotReady
 from local_cloud.go_build import BuildError
+from local_cloud.images import Images
 from local_cloud.instance import Instance, NoInstance, instance_names
 from local_cloud.real.nodes import NodeNotReady
 from local_cloud.report import status_lines
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env")
+    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env|images")
     build = commands.add_parser("build", help="build Pulumi, Kubernetes, etcd and kwok into the cache")
     build.set_defaults(run=_build)
     up = commands.add_parser("up", help="start an instance; builds first what is missing")
@@ -51,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(run=_status)
     env = commands.add_parser("env", help='print exports: eval "$(python -m local_cloud env)"')
     env.set_defaults(run=_env)
+    images = commands.add_parser("images", help="build the two container images for this machine's CPU")
+    images.add_argument("--push", metavar="REGISTRY", help="also push them there, over http")
+    images.add_argument("--login-file", type=Path, help="docker's config.json for that registry")
+    images.add_argument("--remove", action="store_true", help="remove what was built")
+    images.set_defaults(run=_images)
     for command in (up, down, status, env):
         command.add_argument("--name", default="default", help="instances of different names run side by side")
     return parser
@@ -96,6 +103,16 @@ def _env(options: argparse.Namespace) -> int:
     for key, value in variables.items():
         if key != "PATH":
             _say(f"export {key}={shlex.quote(value)}")
+    return 0
+
+
+def _images(options: argparse.Namespace) -> int:
+    images = Images()
+    if options.remove:
+        images.remove()
+        return 0
+    names = images.push(options.push, options.login_file, _say) if options.push else images.build(_say)
+    _say(f"images: {', '.join(names)}")
     return 0
 
 

@@ -21,21 +21,35 @@ def test_an_image_takes_another_base_and_runs_as_nobody_special(path: Path):
     steps = path.read_text().splitlines()
     assert "ARG BASE_IMAGE=python:3.11-slim-bookworm" in steps and "FROM ${BASE_IMAGE}" in steps
     assert "USER 1000" in steps and "requirements-images.lock" in path.read_text()
+    uv = re.search(r"uv==([\d.]+)", (ROOT / "scripts/image-packages.sh").read_text())
+    assert uv and f"UV_VERSION={uv[1]} " in (ROOT / "scripts/setup-images.sh").read_text()
 
 
-def test_the_serving_image_has_the_version_that_the_plan_names():
-    assert f"ARG VERSION={VERSION}" in (ROOT / "serving_image" / "Dockerfile").read_text()
+def test_both_images_share_the_layer_with_pytorch():
+    shared = {path.read_text().split("\nARG BASE_IMAGE", 1)[1].split("\n#", 1)[0] for path in DOCKERFILES}
+    assert len(shared) == 1 and "Both images" in shared.pop()
+
+
+def test_the_images_have_the_version_that_the_plan_names():
+    assert all(f"ARG VERSION={VERSION}" in path.read_text() for path in DOCKERFILES)
     assert SERVING_VERSION == VERSION
 
 
-def test_the_serving_image_installs_everything_that_its_code_imports():
-    text = (ROOT / "requirements-images.in").read_text()
-    part = text[text.index("# Both images") : text.index("# Tuning")]
+@pytest.mark.parametrize("image", ["serving", "tuning"])
+def test_an_image_installs_everything_that_its_code_imports(image: str):
+    sections = re.split(r"^# (.*)\n", (ROOT / "requirements-images.in").read_text(), flags=re.MULTILINE)
+    part = "".join(sections[sections.index(one) + 1] for one in ("Both images", image.capitalize()))
     installed = {name.replace("-", "_") for name in re.findall(r"^[A-Za-z0-9_-]+", part, re.MULTILINE)}
-    code = "\n".join(path.read_text() for path in (ROOT / "serving_image").rglob("*.py"))
+    code = "\n".join(path.read_text() for path in (ROOT / f"{image}_image").rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:from|import) (\w+)", code, re.MULTILINE))
-    foreign = imported - set(sys.stdlib_module_names) - {"serving_image"}
-    with_others = {"starlette", "numpy", "opentelemetry"}  # of fastapi, of torch, of opentelemetry-sdk
+    foreign = imported - set(sys.stdlib_module_names) - {f"{image}_image"}
+    with_others = {
+        "starlette",
+        "numpy",
+        "opentelemetry",
+        "httpcore",
+        "ruamel",
+    }  # of fastapi, torch, …-sdk, httpx, ….yaml
     assert foreign - with_others <= installed
 
 

@@ -1,0 +1,136 @@
+"""The two container images, built on this machine where no registry and no index but Debian's and PyPI's is reached.
+
+The Dockerfiles are the project's own. Their base is replaced by a Debian from debootstrap; PyTorch is PyPI's, without
+the packages that a CPU never loads. What was built is kept by content: a second build takes seconds. Called by
+`python -m local_cloud images`, the demo and the tests.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from local_cloud.cache import cache_root
+from local_cloud.go_build import BuildError, Say
+
+ROOT = Path(__file__).parents[1]
+TOOLS = ("buildah", "debootstrap")  # their packages have the same names
+SUITE = "bookworm"  # its Python is 3.11, as requirements-images.lock asks for
+IN_BASE = ("python3", "python3-venv", "ca-certificates")
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+# A gigabyte that PyTorch asks for and imports only on a GPU; it is linked against the rest of CUDA.
+LEFT_OUT = ("triton", "nvidia-cuda-cccl")
+COST = "images: up to 10 minutes and 14 GB of disk the first time, 4 GB of it downloads; seconds when nothing changed"
+
+
+class Images:
+    """Our images in a store of their own under the cache; nothing of the machine's own container store is touched."""
+
+    def __init__(self) -> None:
+        self.folder = cache_root() / "images"
+
+    def build(self, say: Say) -> list[str]:
+        """Builds what is missing or changed; the names of both images.
+
+        Raises:
+            BuildError: not root, no apt, or a step of a Dockerfile failed.
+        """
+        say(COST)
+        _ensure_tools(say)
+        self._write_storage()
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._script(self._base(say))
+            self.run("rmi", "--prune")  # what older builds left
+        return [name for name in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split() if "/kaito-" in name]
+
+    def push(self, registry: str, login_file: Path | None, say: Say) -> list[str]:
+        """Puts both images into a registry on this machine; their names there.
+
+        Layers go uncompressed: here the disk is faster than gzip. A layer that the registry has is not sent again.
+        """
+        login = ["--authfile", str(login_file)] if login_file else []
+        pushed = []
+        for name in self.build(say):
+            target = f"{registry.rstrip('/')}/{name.rsplit('/', 1)[-1]}"
+            say(f"images: pushing {target}")
+            self.run("push", "--quiet", "--disable-compression", "--tls-verify=false", *login, name, target)
+            pushed.append(target)
+        return pushed
+
+    def remove(self) -> None:
+        """Frees the disk that the store takes."""
+        if self.folder.exists():
+            self.run("rm", "--all")
+            self.run("rmi", "--all", "--force")
+            shutil.rmtree(self.folder)
+
+    def run(self, *arguments: str) -> str:
+        """Output of a buildah command on this store."""
+        return _run(["buildah", *arguments], self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+            "BUILDAH_ISOLATION": "chroot",  # needs no runc and no cgroups
+            "TMPDIR": str(self.folder / "tmp"),
+        }
+
+    def _write_storage(self) -> None:
+        (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
+        storage = f'driver = "overlay"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.folder}/run"\n'
+        (self.folder / "storage.conf").write_text(f"[storage]\n{storage}")
+
+    def _base(self, say: Say) -> str:
+        """The name of the base image, made once for each set of packages."""
+        key = hashlib.sha256(" ".join((SUITE, *IN_BASE)).encode()).hexdigest()[:12]
+        name = f"localhost/debian:{key}"
+        if name in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split():
+            return name
+        say(f"images: a Debian ({SUITE}) with Python as their base, by debootstrap (about a minute)")
+        root = self.folder / "tmp" / "base"
+        shutil.rmtree(root, ignore_errors=True)
+        _run(["debootstrap", "--variant=minbase", f"--include={','.join(IN_BASE)}", SUITE, str(root)], dict(os.environ))
+        shutil.rmtree(root / "var/cache/apt", ignore_errors=True)
+        shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
+        container = self.run("from", "scratch").strip()
+        self.run("copy", "--quiet", container, str(root), "/")
+        self.run("commit", "--quiet", "--rm", "--timestamp", "0", container, name)
+        shutil.rmtree(root)
+        return name
+
+    def _script(self, base: str) -> None:
+        """scripts/images.sh, with its output on the screen."""
+        options = ["--layers", "--force-rm", "--quiet"]
+        if Path(AUTHORITIES).exists():  # a proxy's own authority, while the image is built
+            options.append(f"--volume={AUTHORITIES}:{AUTHORITIES}:ro")
+        chosen = {"BUILDER": "buildah", "BUILDS": "cpu", "BASE_IMAGE": base, "PYTORCH_INDEX": ""}
+        chosen |= {"REGISTRY": "localhost", "LEAVE_OUT": " ".join(LEFT_OUT), "BUILD_OPTIONS": " ".join(options)}
+        done = subprocess.run(["bash", str(ROOT / "scripts" / "images.sh")], env=self._environment() | chosen)
+        if done.returncode != 0:
+            raise BuildError(f"scripts/images.sh failed with exit code {done.returncode}; see above")
+
+
+def _ensure_tools(say: Say) -> None:
+    absent = [tool for tool in TOOLS if not shutil.which(tool)]
+    if os.geteuid() != 0:
+        raise BuildError("images are built by root here: debootstrap and overlay mounts need it. Use sudo.")
+    if absent and not shutil.which("apt-get"):
+        raise BuildError(f"{' and '.join(absent)} not found, and there is no apt-get to install them with")
+    if absent:
+        say(f"images: installing {' and '.join(absent)} with apt-get")
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        _run(["apt-get", "-qq", "update"], quiet)
+        _run(["apt-get", "-qq", "install", "--yes", "--no-install-recommends", *absent], quiet)
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-8:])
+        raise BuildError(f"`{' '.join(command[:3])}` failed: {last}")
+    return done.stdout
