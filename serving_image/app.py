@@ -12,6 +12,7 @@ from serving_image.api.guard import Guard
 from serving_image.api.keys import Keys
 from serving_image.api.metrics import Metrics
 from serving_image.api.state import Server
+from serving_image.api.traces import Traces
 from serving_image.engine.protocol import Engine
 from serving_image.settings import Settings
 
@@ -20,7 +21,10 @@ def make_server(settings: Settings, engine: Engine) -> Server:
     """The state that all routes share."""
     gate = Gate(settings.max_queued_requests, settings.max_queued_tokens)
     served = {spec.name: str(spec.folder) for spec in settings.adapter}
-    return Server(settings, engine, gate, Metrics(settings.model_name), Keys(settings.api_key_file), adapters=served)
+    metrics, keys = Metrics(settings.model_name), Keys(settings.api_key_file)
+    endpoint = settings.otlp_traces_endpoint
+    traces = Traces(endpoint, settings.model_name) if endpoint else None
+    return Server(settings, engine, gate, metrics, keys, traces, adapters=served)
 
 
 def make_app(server: Server) -> FastAPI:

@@ -71,6 +71,8 @@ async def _serve(settings: Settings) -> int:
             listener.force_exit = True
         await asyncio.gather(*tasks, return_exceptions=True)
         engine.stop()
+        if server.traces:
+            await asyncio.to_thread(server.traces.stop)
     return code
 
 

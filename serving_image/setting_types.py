@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _SIZE = re.compile(r"(\d+)\s*(Ki|Mi|Gi|)B?")
 _FACTORS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -78,6 +79,16 @@ def optional_path(value: str) -> Path:
     if not path.is_file():
         raise ValueError("is not a file that exists")
     return path
+
+
+def url(value: str) -> str:
+    """A whole URL of HTTP, without a password: it stands in the log."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
+        raise ValueError("is not a whole URL such as http://collector:4318/v1/traces")
+    if parts.username or parts.password:
+        raise ValueError("holds a password; headers belong into OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+    return value
 
 
 def choice(*allowed: str) -> Callable[[str], str]:

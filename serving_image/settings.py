@@ -23,6 +23,7 @@ from serving_image.setting_types import (
     port,
     seconds,
     text,
+    url,
     whole,
 )
 
@@ -68,6 +69,7 @@ class Settings:
     default_model: str = setting("", text, "adapter for requests that name no model; default: the model itself")
     chat_template: Path | None = setting(None, optional_path, "Jinja file in place of the model's own template")
     tool_call_parser: str = setting("none", choice("none", *TOOL_FORMATS), "how the model writes tool calls")
+    otlp_traces_endpoint: str = setting("", url, "URL that spans are sent to by OTLP/HTTP; default: no tracing")
     log_level: str = setting("info", choice("debug", "info", "warning", "error"), "of the log, which is JSON lines")
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from serving_image.api import traces
 from serving_image.api.admission import Ticket
 from serving_image.api.keys import Key
 from serving_image.api.refusals import Refusal, bad
@@ -110,7 +111,8 @@ async def answer(server: Server, jobs: Sequence[Job], usage: Usage) -> AsyncIter
     tokens = max(len(request.prompt) for _, request in requests)
     free = server.settings.max_running - server.engine.stats.running - server.engine.stats.waiting
     usage.prompt_tokens += sum(len(job.requests[0].prompt) for job in jobs)
-    with server.gate.admit(tokens, len(requests), free) as tickets:
+    asked = [request for _, request in requests]
+    with traces.noting(asked, usage), server.gate.admit(tokens, len(requests), free) as tickets:
         streams = [
             _one(server, index, job, request, ticket, usage)
             for index, ((job, request), ticket) in enumerate(zip(requests, tickets, strict=True))
@@ -233,6 +235,7 @@ def _note(server: Server, request: Request, progress: Progress, ticket: Ticket, 
 
 def _finished(server: Server, request: Request, reason: str, count: int, times: Times) -> None:
     metrics = server.metrics
+    traces.answered(reason, times)
     metrics.finished(reason)
     metrics.whole.observe(times.last - times.arrived)
     metrics.decode.observe(times.last - times.first)

@@ -1,4 +1,4 @@
-"""What every request passes first: its id, its key, the size of its body; and its line in the log. Set by the app."""
+"""What every request passes first: id, key, size of the body, line in the log, span. Set by the app."""
 
 import logging
 import re
@@ -42,6 +42,8 @@ class Guard:
             await send(message)
 
         key: Key | None = None
+        traces = self.server.traces
+        note = traces.begin(scope["path"], headers) if traces else None
         try:
             self._check_size(headers)
             if not OPEN.fullmatch(scope["path"]):
@@ -52,6 +54,8 @@ class Guard:
             response = await on_refusal(None, refusal)
             await response(scope, receive, answer)
         finally:
+            if traces and note:
+                traces.end(note, status, request_id.decode())
             seconds = round(time.monotonic() - started, 4)
             extra = {"request": request_id.decode(), "path": scope["path"], "status": status, "seconds": seconds}
             extra |= {"key": key.name} if key else {}

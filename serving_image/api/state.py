@@ -9,6 +9,7 @@ from serving_image.api.keys import Keys
 from serving_image.api.metrics import Metrics
 from serving_image.api.refusals import Refusal
 from serving_image.api.tokenizer import Tokenizer
+from serving_image.api.traces import Traces
 from serving_image.engine.protocol import Engine
 from serving_image.settings import Settings
 
@@ -22,6 +23,7 @@ class Server:
     gate: Gate
     metrics: Metrics
     keys: Keys
+    traces: Traces | None = None
     tokenizer: Tokenizer | None = None
     adapters: dict[str, str] = field(default_factory=dict)  # name -> folder
 
