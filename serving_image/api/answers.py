@@ -113,6 +113,8 @@ async def answer(server: Server, jobs: Sequence[Job], usage: Usage) -> AsyncIter
     usage.prompt_tokens += sum(len(job.requests[0].prompt) for job in jobs)
     asked = [request for _, request in requests]
     with traces.noting(asked, usage), server.gate.admit(tokens, len(requests), free) as tickets:
+        for job in jobs:
+            server.metrics.params_n.observe(len(job.requests))
         streams = [
             _one(server, index, job, request, ticket, usage)
             for index, ((job, request), ticket) in enumerate(zip(requests, tickets, strict=True))
@@ -239,7 +241,9 @@ def _finished(server: Server, request: Request, reason: str, count: int, times: 
     metrics.finished(reason)
     metrics.whole.observe(times.last - times.arrived)
     metrics.decode.observe(times.last - times.first)
+    metrics.inference.observe(times.last - times.started)
     metrics.per_token.observe((times.last - times.first) / max(1, count - 1))
     metrics.request_prompt.observe(len(request.prompt))
     metrics.request_answer.observe(count)
     metrics.request_max.observe(request.max_tokens)
+    metrics.params_max.observe(request.max_tokens)

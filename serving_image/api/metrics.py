@@ -30,11 +30,14 @@ class Metrics:
         self.per_token = self._histogram("vllm:request_time_per_output_token_seconds", "Mean of a request", SECONDS)
         self.whole = self._histogram("vllm:e2e_request_latency_seconds", "From arrival to the last token", SECONDS)
         self.queued = self._histogram("vllm:request_queue_time_seconds", "Until it was started", SECONDS)
+        self.inference = self._histogram("vllm:request_inference_time_seconds", "Start to last token", SECONDS)
         self.prefill = self._histogram("vllm:request_prefill_time_seconds", "Start to first token", SECONDS)
         self.decode = self._histogram("vllm:request_decode_time_seconds", "First to last token", SECONDS)
         self.request_prompt = self._histogram("vllm:request_prompt_tokens", "Prompt tokens", TOKENS)
         self.request_answer = self._histogram("vllm:request_generation_tokens", "Answer tokens", TOKENS)
         self.request_max = self._histogram("vllm:request_max_num_generation_tokens", "Tokens asked for", TOKENS)
+        self.params_n = self._histogram("vllm:request_params_n", "Answers asked for", (1, 2, 5, 10, 20))
+        self.params_max = self._histogram("vllm:request_params_max_tokens", "Tokens allowed", TOKENS)
         names = [*self._labels, "finished_reason"]
         self.success = Counter("vllm:request_success", "Answered requests", names, registry=self.registry)
         names = [*self._labels, "reason"]
