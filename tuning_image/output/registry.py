@@ -45,9 +45,9 @@ class Registry:
             return
         for attempt in range(ATTEMPTS):  # a dropped upload begins with a new session
             place = self._send("POST", "blobs/uploads/", {202}).headers["location"]
-            url = urljoin(self._base, place)
+            url = httpx.URL(urljoin(self._base, place)).copy_add_param("digest", digest)  # params= drops its state
             try:
-                self._send("PUT", url, {201}, params={"digest": digest}, content=content, attempts=1)
+                self._send("PUT", str(url), {201}, content=content, attempts=1)
                 return
             except TryAgainError:
                 if attempt == ATTEMPTS - 1:
