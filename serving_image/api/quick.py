@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictStr
 from serving_image.api import jobs, respond
 from serving_image.api.answers import Job, Usage, answer, charge
 from serving_image.api.refusals import bad
-from serving_image.api.schema import Body, Count, Number, SamplingBody
+from serving_image.api.schema import MAX_TOP_K, Body, Count, Number, SamplingBody, Seed
 from serving_image.api.state import Server, server_of
 
 router = APIRouter()
@@ -27,12 +27,12 @@ class GenerateKwargs(Body):
     min_length: Annotated[Count, Field(ge=0)] = 0
     do_sample: StrictBool = True
     temperature: Annotated[Number, Field(ge=0, le=100)] = 1.0
-    top_k: Annotated[Count, Field(ge=0)] = 10
+    top_k: Annotated[Count, Field(ge=0, le=MAX_TOP_K)] = 10
     top_p: Annotated[Number, Field(gt=0, le=1)] = 1.0
     repetition_penalty: Annotated[Number, Field(gt=0, le=100)] = 1.0
     eos_token_id: Count | None = None
     num_return_sequences: Annotated[Count, Field(ge=1, le=16)] = 1
-    seed: Count | None = None
+    seed: Seed | None = None
     pad_token_id: Count | None = None
     return_dict_in_generate: StrictBool = False
     remove_invalid_values: StrictBool | None = None

@@ -13,9 +13,11 @@ from serving_image.requests import Sampling
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True)]
+Seed = Annotated[Count, Field(ge=-(2**63), lt=2**63)]
 MAX_STOPS = 16
 MAX_ANSWERS = 16
 MAX_LOGPROBS = 20
+MAX_TOP_K = 2**31
 FunctionName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 
@@ -58,13 +60,13 @@ class SamplingBody(Body):
     max_tokens: Annotated[Count, Field(ge=1)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=100)] | None = None
     top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[Count, Field(ge=-1, le=2**31)] | None = None
+    top_k: Annotated[Count, Field(ge=-1, le=MAX_TOP_K)] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] = 0.0
     repetition_penalty: Annotated[Number, Field(gt=0, le=100)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] = 0.0
     logit_bias: dict[StrictStr, Annotated[Number, Field(ge=-100, le=100)]] | None = None
-    seed: Annotated[Count, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: Seed | None = None
     stop: StrictStr | Annotated[list[StrictStr], Field(max_length=MAX_STOPS)] | None = None
     stop_token_ids: Annotated[list[Count], Field(max_length=MAX_STOPS)] | None = None
     include_stop_str_in_output: StrictBool = False

@@ -12,6 +12,7 @@ from serving_image.api.refusals import bad
 from serving_image.api.schema import (
     MAX_LOGPROBS,
     MAX_STOPS,
+    MAX_TOP_K,
     Body,
     ChatBody,
     Count,
@@ -24,6 +25,7 @@ from serving_image.api.schema import (
     NamedTool,
     Number,
     ResponseFormat,
+    Seed,
     Tool,
     ToolCall,
 )
@@ -169,12 +171,12 @@ class ResponsesBody(Body):
     safety_identifier: StrictStr | None = None
     prompt_cache_key: StrictStr | None = None
     service_tier: StrictStr | None = None
-    top_k: Annotated[Count, Field(ge=-1, le=2**31)] | None = None
+    top_k: Annotated[Count, Field(ge=-1, le=MAX_TOP_K)] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] = 0.0
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] = 0.0
     repetition_penalty: Annotated[Number, Field(gt=0, le=100)] | None = None
-    seed: Annotated[Count, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: Seed | None = None
     stop: StrictStr | Annotated[list[StrictStr], Field(max_length=MAX_STOPS)] | None = None
     ignore_eos: StrictBool = False
     chat_template_kwargs: dict[StrictStr, Any] | None = None

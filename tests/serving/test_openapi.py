@@ -26,7 +26,7 @@ PATHS = ["/chat", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/
 @functools.cache
 def app() -> Any:
     chosen = read(["--model", str(small_model.folder())], {})
-    server = make_server(chosen, FakeEngine(context_tokens=60))
+    server = make_server(chosen, FakeEngine(context_tokens=260))  # the quick start's default length is 200
     server.tokenizer = tokenizer.load(find(chosen), None)
     return make_app(server)
 
@@ -43,6 +43,20 @@ def test_wrong_values_are_refused_in_openais_shape_and_nothing_breaks(path: str)
         assert ErrorBody.model_validate(answer.json()).error.message
 
     ask()
+
+
+def test_right_values_of_the_quick_start_reach_the_model_and_break_nothing():
+    operation = schemathesis.openapi.from_asgi("/openapi.json", app())["/chat"]["POST"]
+    statuses: list[int] = []
+
+    @settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def ask(case: schemathesis.Case) -> None:
+        statuses.append(case.call().status_code)
+        assert statuses[-1] < 500
+
+    ask()
+    assert statuses.count(200) >= 5
 
 
 def test_every_route_documents_its_refusals_and_no_other_shape():
