@@ -23,7 +23,8 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
         uv=.venv-images/bin/uv
     fi
     # --no-deps: the lock is complete, and leaves out on purpose what requirements-images-override.txt names
-    "$uv" pip install -q --python .venv-images/bin/python --no-deps -r requirements-images.lock
+    # --compile-bytecode: with PYTHONDONTWRITEBYTECODE set, each process would compile PyTorch and transformers anew (12 s)
+    "$uv" pip install -q --compile-bytecode --python .venv-images/bin/python --no-deps -r requirements-images.lock
     echo "$wanted" >"$stamp"
     echo "setup-images: done; .venv-images/bin/python -m serving_image is the server"
 fi
