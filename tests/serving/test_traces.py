@@ -4,11 +4,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from serving_image.errors import SettingsError
 from serving_image.settings import read
+from tests.loopback import Silent, serving
 from tests.serving.servers import Running, running, wait_until
 
 TRACE, PARENT, KEY, SECRET = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "sesame-key", "xylophone"
@@ -51,22 +51,15 @@ class Collector:
 def collecting() -> Iterator[Collector]:
     """A collector of OTLP/HTTP."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_POST(self) -> None:
             collector.bodies.append(self.rfile.read(int(self.headers["content-length"])))
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as listening:
         collector = Collector(f"http://127.0.0.1:{listening.server_port}/v1/traces")
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
         yield collector
-        listening.shutdown()
-        thread.join()
 
 
 def attributes(span: Span) -> dict[str, Any]:

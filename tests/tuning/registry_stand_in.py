@@ -6,11 +6,12 @@ refuses a blob or a manifest whose digest or parts are wrong.
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import Silent, serving
 
 
 class Server(ThreadingHTTPServer):
@@ -28,7 +29,7 @@ class Server(ThreadingHTTPServer):
         return f"127.0.0.1:{self.server_port}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     """One request."""
 
     server: Server
@@ -75,19 +76,9 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_PUT = do_GET = _handle
 
-    def log_message(self, *_: object) -> None:
-        """Nothing: what matters is asserted."""
-
 
 @contextmanager
 def running() -> Iterator[Server]:
     """A registry for as long as the block runs."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serving(Server()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

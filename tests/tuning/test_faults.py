@@ -1,10 +1,8 @@
 """What breaks around a run is named, and nothing that was done is lost."""
 
-import http.server
 import os
 import socketserver
 import subprocess
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from conftest import chat, jsonl
 
+from tests.loopback import Silent, serving
 from tuning_image import monitor
 from tuning_image.data import download
 from tuning_image.errors import TryAgainError, UserError
@@ -21,7 +20,7 @@ from tuning_image.training import checkpoints
 CONTENT = os.urandom(300_000)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(Silent):
     """Serves CONTENT; `cuts` says after how many bytes each next answer breaks off, `versions` its next headers."""
 
     cuts: ClassVar[list[int]] = []
@@ -49,20 +48,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         part = CONTENT[start:]
         self.wfile.write(part[: self.cuts.pop(0)] if self.cuts else part)
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(Handler, "ranges", [])
-    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(socketserver.TCPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_download_that_is_cut_goes_on_where_it_was(address: str, tmp_path: Path, monkeypatch: Any) -> None:

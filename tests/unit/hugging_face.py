@@ -4,12 +4,13 @@ The shapes are those that huggingface_hub asks for: /api/models/ID, and HEAD and
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
+
+from tests.loopback import Silent, serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = {
@@ -47,7 +48,7 @@ class Hub:
 def hugging_face(hub: Hub) -> Iterator[Hub]:
     """Serves the hub while the block runs."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_GET(self) -> None:
             hub.asked.append(self.path)
             if hub.status != 200:
@@ -72,14 +73,6 @@ def hugging_face(hub: Hub) -> Iterator[Hub]:
             if self.command == "GET":
                 self.wfile.write(body[: len(body) - short])
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        hub.url = f"http://127.0.0.1:{server.server_port}"
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -1,15 +1,15 @@
 """What `monitoring` makes in a stack: one dashboard, a ServiceMonitor per Workspace where the cluster has the kind."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pulumi
 import pytest
 
 from kaito_components import Workspace
+from tests.loopback import Silent, serving
 from tests.unit.components.mocked_engine import Mocked
 from tests.unit.components.test_workspace_component import ON_OWN_NODES
 
@@ -25,7 +25,7 @@ class ApiServer(ThreadingHTTPServer):
     kinds: list[str] | None = None
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     """Discovery of the one group."""
 
     server: ApiServer
@@ -38,18 +38,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ApiServer]:
-    with ApiServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(ApiServer(("127.0.0.1", 0), Handler)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

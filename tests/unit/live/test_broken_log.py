@@ -1,10 +1,9 @@
 """A log whose connection breaks in the middle, and a chat without its key, by a server on the loopback."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -12,9 +11,10 @@ from kaito_components.cli.talk import Talk
 from kaito_components.errors import ClusterError
 from kaito_components.live.cluster import Cluster
 from kaito_components.live.cluster.client import Unreachable
+from tests.loopback import Silent, serving
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     """A log that promises more than it gives; 401 on everything else."""
 
     protocol_version = "HTTP/1.1"
@@ -27,18 +27,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"c\r\nloading\nload\r\n" + (b"ff\r\n" if log else b"0\r\n\r\n"))
         self.close_connection = True
 
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def cluster(port: int) -> Cluster:

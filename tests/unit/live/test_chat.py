@@ -2,10 +2,9 @@
 
 import json
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from kaito_components.cli.chat import Conversation
 from kaito_components.cli.talk import Talk, Turn
 from kaito_components.errors import ClusterError
+from tests.loopback import Silent, serving
 
 PIECE = b'data: {"choices": [{"delta": {"content": "Water"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -27,7 +27,7 @@ class Server(ThreadingHTTPServer):
     asked: list[Any]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     """The reply in one chunk; the end of the chunks only if it is whole."""
 
     protocol_version = "HTTP/1.1"
@@ -48,18 +48,11 @@ class Handler(BaseHTTPRequestHandler):
         )
         self.close_connection = True
 
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Server(("127.0.0.1", 0), Handler)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
