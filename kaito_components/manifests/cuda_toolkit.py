@@ -6,7 +6,7 @@ Source: KAITO 0.12 pkg/workspace/inference/preset_inferences.go, docker/presets/
 
 from typing import Any
 
-from kaito_components.manifests.pods import container_security
+from kaito_components.manifests import security
 from kaito_components.plan import Plan
 
 HOME = "/opt/kaito/cuda/129"  # on the node and in the container
@@ -34,5 +34,5 @@ def provisioner(plan: Plan) -> dict[str, Any]:
         "image": plan.image,
         "command": ["flock", HOME, "/workspace/cuda-provision.sh", HOME],
         "volumeMounts": [{"name": _VOLUME, "mountPath": HOME}],
-        "securityContext": container_security(),
+        "securityContext": security.of_vllm(),
     }

@@ -4,14 +4,15 @@ import copy
 from typing import Any
 
 from kaito_components import names
-from kaito_components.manifests import cuda_toolkit, pods
+from kaito_components.manifests import cuda_toolkit, pods, security
 from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import Plan
 from kaito_components.plan.deadlines import NODE_SECONDS
 from kaito_components.plan.runtime import API_KEY_PATH, adapter_path
 
 PROBE_SECONDS = 10
-GRACE_SECONDS = 120  # for requests that are being answered when the pod must go
+GRACE_SECONDS = 120  # for requests that are being answered when the pod must go; PRE_STOP_SECONDS are part of it
+PRE_STOP_SECONDS = 10  # until every node has heard that the pod gets no more requests; only then is it told to stop
 
 
 def workload(plan: Plan) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
     key_volumes, key_mounts = _api_key(plan)
     weights_logins = pods.login_volumes(spec.preset.image_pull_secrets) if plan.weights.kind == "image" else []
     logins = {volume["name"]: volume for volume in [*weights_logins, *adapter_volumes]}
+    context = security.of_container(plan)
     container: dict[str, Any] = {
         "name": "inference",
         "image": plan.image,
@@ -68,8 +70,16 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         "ports": [{"name": "http", "containerPort": names.SERVER_PORT}],
         "env": _environment(plan),
         "resources": pods.resources(plan),
-        "volumeMounts": [*mounts, weights_mount, *config_mounts, *adapter_mounts, *key_mounts],
-        "securityContext": pods.container_security(),
+        "volumeMounts": [
+            *mounts,
+            weights_mount,
+            *config_mounts,
+            *adapter_mounts,
+            *key_mounts,
+            *security.scratch_mounts(context),
+        ],
+        "securityContext": context,
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},  # Kubernetes' own, from 1.30 on
         **_probes(plan),
     }
     pod: dict[str, Any] = {
@@ -78,6 +88,7 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         # A Service named "serving" would put SERVING_PORT and more into the container, whose own settings these are.
         "enableServiceLinks": False,
+        **security.of_pod(plan),
         **pods.placement(plan),
     }
     init = [*pods.weights_puller(plan, spec.preset.image_pull_secrets), *pullers]
@@ -85,6 +96,7 @@ def _from_preset(plan: Plan) -> dict[str, Any]:
         pod["volumes"].append(cuda_toolkit.volume())
         container["volumeMounts"].append(cuda_toolkit.mount())
         init.insert(0, cuda_toolkit.provisioner(plan))
+    pod["volumes"] += security.scratch_volumes([container, *init])
     if init:
         pod["initContainers"] = init
     if pull_secrets:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kaito_components import names
+from kaito_components.manifests import security
 from kaito_components.plan import Plan
 from kaito_components.plan.runtime import CONFIG_PATH, WEIGHTS_PATH
 from kaito_components.sizing.estimator import loaded_bytes
@@ -18,7 +19,7 @@ LOGIN_PATH = "/mnt/login"  # not below /root: images of ours run as another user
 # Takes /data out of every layer of an image. $1 is the image, $2 the target. A layer that cannot be read whole ends it:
 # a pod must not start with a part. The files beside the layers are skopeo's own and the image's JSON configuration.
 _PULL = (
-    f"set -eu; work=$(mktemp -d); auth={LOGIN_PATH}/config.json; "
+    f"set -eu; work=$(mktemp -d); trap 'rm -rf \"$work\"' EXIT; auth={LOGIN_PATH}/config.json; "
     '[ ! -f "$auth" ] || set -- "$@" --src-authfile "$auth"; image=$1; target=$2; shift 2; '
     'skopeo copy --dest-decompress "$@" "docker://$image" "dir:$work/image"; mkdir "$work/files"; '
     'for name in $(tr -c 0-9a-f "\\n" <"$work/image/manifest.json"); do '  # the layers' files, in their order
@@ -79,11 +80,6 @@ def template_metadata(plan: Plan) -> dict[str, Any]:
     return metadata
 
 
-def container_security() -> dict[str, Any]:
-    """What no image of ours or KAITO's needs to be without."""
-    return {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}}
-
-
 def base_volumes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Shared memory for tensor parallelism and data loaders: (volumes, mounts)."""
     volume = {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": quantity(SHM_BYTES)}}
@@ -110,29 +106,29 @@ def weights_puller(plan: Plan, secrets: Sequence[str]) -> list[dict[str, Any]]:
     """The init container that fetches the weights' artefact, when they come as one."""
     if plan.weights.kind != "image":
         return []
-    return [
-        {
-            "name": "model-weights-downloader",
-            "image": ORAS_IMAGE,
-            "command": ["oras", "pull", plan.weights.reference, "-o", WEIGHTS_PATH],
-            "env": login_env(secrets),
-            "volumeMounts": [
-                {"name": "model-weights-volume", "mountPath": WEIGHTS_PATH},
-                *login_mounts(secrets),
-            ],
-            "securityContext": container_security(),
-        }
-    ]
+    command = ["oras", "pull", plan.weights.reference, "-o", WEIGHTS_PATH]
+    target = {"name": "model-weights-volume", "mountPath": WEIGHTS_PATH}
+    return [_puller("model-weights-downloader", ORAS_IMAGE, command, target, secrets)]
 
 
 def image_puller(name: str, image: str, target: str, volume: str, secrets: Sequence[str]) -> dict[str, Any]:
     """An init container that puts the `/data` of a container image into `target` on `volume`."""
+    command = ["/bin/sh", "-c", _PULL, "puller", image, target]
+    return _puller(name, SKOPEO_IMAGE, command, {"name": volume, "mountPath": target}, secrets)
+
+
+def _puller(
+    name: str, image: str, command: list[str], target: dict[str, Any], secrets: Sequence[str]
+) -> dict[str, Any]:
+    """An init container that fetches something with the login of `secrets`."""
+    context = security.restricted()
     return {
         "name": name,
-        "image": SKOPEO_IMAGE,
-        "command": ["/bin/sh", "-c", _PULL, "puller", image, target],
-        "volumeMounts": [{"name": volume, "mountPath": target}, *login_mounts(secrets)],
-        "securityContext": container_security(),
+        "image": image,
+        "command": command,
+        "env": [{"name": "HOME", "value": security.SCRATCH}, *login_env(secrets)],
+        "volumeMounts": [target, *login_mounts(secrets), *security.scratch_mounts(context)],
+        "securityContext": context,
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kaito_components import names
-from kaito_components.manifests import pods
+from kaito_components.manifests import pods, security
 from kaito_components.manifests.metadata import workload_metadata
 from kaito_components.plan import Plan
 from kaito_components.plan.runtime import DATA_PATH, RESULTS_PATH
@@ -45,6 +45,7 @@ def _pod(plan: Plan) -> dict[str, Any]:
     init = pods.weights_puller(plan, spec.preset.image_pull_secrets)
     if spec.input.image:
         init.append(pods.image_puller("data-puller", spec.input.image, DATA_PATH, "data-volume", inputs))
+    context = security.of_container(plan)
     container = {
         "name": "tuning",
         "image": plan.image,
@@ -59,8 +60,9 @@ def _pod(plan: Plan) -> dict[str, Any]:
             {"name": "data-volume", "mountPath": DATA_PATH},
             {"name": "results-volume", "mountPath": RESULTS_PATH},
             *pods.login_mounts(push),
+            *security.scratch_mounts(context),
         ],
-        "securityContext": pods.container_security(),
+        "securityContext": context,
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -68,8 +70,10 @@ def _pod(plan: Plan) -> dict[str, Any]:
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": [*volumes, weights_volume, *config_volumes, data_volume, results, *logins.values()],
+        **security.of_pod(plan),
         **pods.placement(plan),
     }
+    pod["volumes"] += security.scratch_volumes([container, *init])
     if init:
         pod["initContainers"] = init
     if push:  # KAITO's: the registry that takes the adapter may well be the one that holds the images

@@ -1,15 +1,18 @@
 """The real API server accepts what the manifests write, for each way to bring weights, data and adapters."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from kaito_components.manifests import workload_objects
-from kaito_components.plan import plan
+from kaito_components.plan import Plan, plan
 from kaito_components.spec.reader import read_documents
 from local_cloud.instance import Instance
-from local_cloud.providers.kubernetes.client import Cluster
+from local_cloud.nodes import core_api
+from local_cloud.providers.kubernetes.client import ApiError, Cluster
 from tests.engine.workspaces import config_map, inference, template, tuning
+from tests.unit.pod_security import violations
 
 
 def weights(value: str) -> dict[str, Any]:
@@ -56,16 +59,54 @@ WORKSPACES = {
 LONG = config_map("c", "vllm: {max-model-len: 32768}")
 
 
-@pytest.mark.parametrize("name", WORKSPACES)
-def test_the_api_server_accepts_every_object(cloud: Instance, namespace: str, name: str) -> None:
+def planned(name: str, namespace: str) -> Plan:
     documents = [WORKSPACES[name], LONG]
     for document in documents:
         document["metadata"]["namespace"] = namespace
     bundle = read_documents(documents)
-    planned = plan(bundle.workspaces[0], bundle=bundle, image_registry="r.example.com")
-    assert not [finding for finding in planned.findings if finding.severity == "error"]
+    return plan(bundle.workspaces[0], bundle=bundle, image_registry="r.example.com")
+
+
+@pytest.mark.parametrize("name", WORKSPACES)
+def test_the_api_server_accepts_every_object(cloud: Instance, namespace: str, name: str) -> None:
+    made = planned(name, namespace)
+    assert not [finding for finding in made.findings if finding.severity == "error"]
     cluster = Cluster(str(cloud.kubeconfig))
-    objects = workload_objects(planned)
-    assert (planned.node_count == 2) == (name == "two nodes") == (objects[-1]["kind"] == "StatefulSet")
+    objects = workload_objects(made)
+    assert (made.node_count == 2) == (name == "two nodes") == (objects[-1]["kind"] == "StatefulSet")
     for manifest in objects:
         assert cluster.apply(manifest, "test", force=False, dry_run=True)["metadata"]["name"]
+
+
+@pytest.fixture
+def restricted(cloud: Instance, namespace: str) -> Iterator[str]:
+    """A namespace that takes no pod but restricted ones."""
+    with core_api(cloud.kubeconfig) as api:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        api.patch_namespace(namespace, {"metadata": {"labels": labels}})
+        yield namespace
+
+
+@pytest.mark.parametrize("name", WORKSPACES)
+def test_a_restricted_namespace_takes_every_pod_that_our_table_of_the_standard_passes(
+    cloud: Instance, restricted: str, name: str
+) -> None:
+    for manifest in workload_objects(planned(name, restricted)):
+        if "template" not in manifest.get("spec", {}):
+            continue
+        pod = manifest["spec"]["template"]
+        pod |= {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": restricted, "name": "pod"}}
+        pod["spec"].pop("serviceAccountName", None)  # comes with the Workspace
+        expected = {one for one in violations(pod["spec"]) if not one.endswith("readOnlyRootFilesystem")}
+        assert refusal(cloud, pod) == bool(expected), expected
+
+
+def refusal(cloud: Instance, pod: dict[str, Any]) -> bool:
+    """Whether the pod is refused because of the standard."""
+    cluster = Cluster(str(cloud.kubeconfig))
+    try:
+        cluster.call("POST", cluster.path(pod), pod, dryRun="All")
+    except ApiError as refused:
+        assert "violates PodSecurity" in str(refused)
+        return True
+    return False

@@ -43,7 +43,11 @@ def pull(tmp_path: Path, image: Path) -> subprocess.CompletedProcess[str]:
 def test_data_of_all_layers_is_taken_and_nothing_else(tmp_path: Path, image: Path) -> None:
     assert pull(tmp_path, image).returncode == 0
     assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["both", "one", "two"]
-    assert not list(tmp_path.glob("tmp*/files/etc"))
+
+
+def test_the_layers_do_not_stay_in_tmp_which_the_server_has_too(tmp_path: Path, image: Path) -> None:
+    pull(tmp_path, image)
+    assert not list(tmp_path.glob("tmp*"))
 
 
 def test_a_file_of_a_later_layer_is_the_one_that_counts(tmp_path: Path, image: Path) -> None:
@@ -55,4 +59,4 @@ def test_a_damaged_layer_ends_the_pod_and_leaves_nothing(tmp_path: Path, image: 
     (image / "b2").write_bytes((image / "b2").read_bytes()[:3000])
     done = pull(tmp_path, image)
     assert done.returncode == 1 and "a layer is damaged" in done.stderr
-    assert not (tmp_path / "target").exists()
+    assert not (tmp_path / "target").exists() and not list(tmp_path.glob("tmp*"))

@@ -10,7 +10,7 @@ from kaito_components.spec.model import Adapter, DataSource
 from serving_image.errors import SettingsError
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import read
-from tests.unit.workspaces import T4, V100, inference, planned
+from tests.unit.workspaces import A100, CPU, T4, V100, inference, planned
 
 
 def test_flags_win_over_variables_and_the_origin_is_told():
@@ -68,9 +68,18 @@ def test_the_container_of_a_workspace_has_the_flags_ports_and_probes_that_the_im
     plain = {entry["name"]: entry.get("value", "") for entry in container["env"]}
     settings = read(container["command"][3:], plain)
     assert container["ports"][0]["containerPort"] == settings.port
-    assert pod["terminationGracePeriodSeconds"] > settings.drain_timeout
     assert container["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": settings.port}
     assert pod["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("size", [CPU, T4, A100])
+def test_a_pod_that_must_go_first_gets_no_more_requests_then_answers_those_it_has_then_is_gone(size: str):
+    pod = workload(planned(inference(size)))["spec"]["template"]["spec"]
+    waits = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    to_stop = 5  # for the process to end; the grace period counts from the beginning of preStop
+    drains = read(["--model", "m"], {}).drain_timeout
+    assert waits > 0 and waits + drains + to_stop <= pod["terminationGracePeriodSeconds"]
+    assert pod["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/health"  # 503 from SIGTERM on
 
 
 def test_every_probe_asks_a_path_that_the_image_answers():
