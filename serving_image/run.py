@@ -6,10 +6,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
 from types import ModuleType
-from typing import cast
+from typing import TypeVar, cast
 
 import uvicorn
 import uvloop
@@ -24,6 +26,7 @@ from serving_image.settings import Settings
 from serving_image.source import find
 
 log = logging.getLogger("serving")
+T = TypeVar("T")
 
 
 class Listener(uvicorn.Server):
@@ -79,7 +82,7 @@ async def _serve(settings: Settings) -> int:
 async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -> None:
     """The files, then the tokenizer, while the engine loads the weights in its process."""
     settings = server.settings
-    source = await asyncio.to_thread(find, settings)
+    source = await _abandonable(lambda: find(settings, server.download))
     engine.start(source)
     if not source.gguf:  # transformers turns a GGUF file's tokenizer with PyTorch
         _hide_torch()
@@ -91,6 +94,21 @@ async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -
         log.info("ready: %s", info.description)
         for loss in info.losses:
             log.warning("not as elsewhere: %s", loss)
+
+
+async def _abandonable(work: Callable[[], T]) -> T:
+    """Run `work` in a thread that the end of the process does not wait for, as a download may take an hour."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        result.set_running_or_notify_cancel()
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=run, daemon=True, name="files").start()
+    return await asyncio.wrap_future(result)
 
 
 def _hide_torch() -> None:

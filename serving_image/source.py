@@ -4,17 +4,17 @@ Every problem with the files themselves is found and named here, without loading
 """
 
 import json
-import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from serving_image.errors import WeightsError
+from serving_image.progress import Progress
 from serving_image.settings import Settings
 
-log = logging.getLogger("serving")
-PATTERNS = ("*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt")
+WANTED = ("*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt")
+IGNORED = ("*/*", "consolidated*")  # other forms of the same weights
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Source:
     @property
     def weight_bytes(self) -> int:
         """Size of the weights on disk."""
-        names = [self.gguf] if self.gguf else [path.name for path in self.folder.glob("*.safetensors")]
+        names = [self.gguf] if self.gguf else _weight_files(self.folder)
         return sum((self.folder / name).stat().st_size for name in names)
 
     @property
@@ -36,8 +36,8 @@ class Source:
         return {"gguf_file": self.gguf} if self.gguf else {}
 
 
-def find(settings: Settings) -> Source:
-    """The files, downloaded if need be and checked.
+def find(settings: Settings, progress: Progress | None = None) -> Source:
+    """The files, downloaded if need be and checked; `progress` tells how far the download is.
 
     Raises:
         WeightsError: With the file and what is wrong with it.
@@ -53,7 +53,10 @@ def find(settings: Settings) -> Source:
         if name := _only_gguf(path):
             return Source(path, name)
         return check(Source(path))
-    return check(Source(_download(settings)))
+    from serving_image import download, hub  # half a second, for downloads alone
+
+    patterns = hub.Patterns(WANTED, IGNORED)
+    return check(Source(download.fetch(settings.model, settings.revision, patterns, progress or Progress())))
 
 
 def _only_gguf(folder: Path) -> str:
@@ -73,12 +76,16 @@ def check(source: Source) -> Source:
         raise WeightsError(f"--model {folder}: there is no such folder")
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder}: config.json is missing; this is no folder of a Hugging Face model")
-    names = _named_files(folder) or sorted(path.name for path in folder.glob("*.safetensors"))
+    names = _weight_files(folder)
     if not names:
         raise WeightsError(f"{folder}: there is no .safetensors file; pickled weights (.bin) are not read")
     for name in names:
         _check_file(folder / name)
     return source
+
+
+def _weight_files(folder: Path) -> list[str]:
+    return _named_files(folder) or sorted(path.name for path in folder.glob("*.safetensors"))
 
 
 def _named_files(folder: Path) -> list[str]:
@@ -109,33 +116,3 @@ def _check_file(path: Path) -> None:
     wanted = 8 + length + max(ends, default=0)
     if size != wanted:
         raise WeightsError(f"{path}: has {size} bytes instead of {wanted}: it is cut; download it again")
-
-
-def _download(settings: Settings) -> Path:
-    """From Hugging Face, resumed where an earlier try ended, into its cache (HF_HOME)."""
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    name = settings.model
-    log.info("downloading %s%s", name, f" at {settings.revision}" if settings.revision else "")
-    try:
-        return Path(
-            huggingface_hub.snapshot_download(name, revision=settings.revision or None, allow_patterns=list(PATTERNS))
-        )
-    except errors.GatedRepoError:
-        raise WeightsError(
-            f"--model {name}: is gated; accept its licence at https://huggingface.co/{name} and set HF_TOKEN"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise WeightsError(f"--revision {settings.revision}: {name} has no such revision") from None
-    except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        raise WeightsError(
-            f"--model {name}: is neither a folder here nor a model that Hugging Face shows you; if it is private, "
-            "set HF_TOKEN"
-        ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError) as error:
-        raise WeightsError(
-            f"--model {name}: Hugging Face cannot be reached and the cache does not hold it: {error}"
-        ) from None
-    except OSError as error:
-        raise WeightsError(f"--model {name}: the download cannot be written: {error}") from None

@@ -43,7 +43,7 @@ def fetch(model: str, revision: str | None = None) -> Material:
         raise KaitoError(f"{model!r} is not a Hugging Face id; write ORGANISATION/NAME") from None
     except errors.OfflineModeIsEnabled:
         raise KaitoError(f"{model} cannot be looked up: HF_HUB_OFFLINE is set; unset it, or {_LOCAL}") from None
-    except (errors.HTTPError, OSError) as problem:  # type: ignore[attr-defined]  # its HTTP client's, whichever it is
+    except (errors.HTTPError, OSError) as problem:
         raise KaitoError(f"Hugging Face cannot be reached for {model} ({_short(problem)}); {_LOCAL}") from None
     except (ValueError, KeyError, TypeError) as problem:
         text = f"Hugging Face's answer about {model} cannot be read ({_short(problem)})"

@@ -3,8 +3,11 @@
 Source of the names: vLLM v0.11 vllm/v1/metrics/loggers.py, and the set that the production-stack dashboards read.
 """
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from serving_image.progress import Progress
 from serving_image.requests import Stats
 
 SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640)
@@ -38,6 +41,10 @@ class Metrics:
         self.request_max = self._histogram("vllm:request_max_num_generation_tokens", "Tokens asked for", TOKENS)
         self.params_n = self._histogram("vllm:request_params_n", "Answers asked for", (1, 2, 5, 10, 20))
         self.params_max = self._histogram("vllm:request_params_max_tokens", "Tokens allowed", TOKENS)
+        self.download_total = self._gauge("kaito:download_total_bytes", "Of the model's files, if downloaded")
+        self.download_done = self._gauge("kaito:download_done_bytes", "Of these, on the disk")
+        self.download_rate = self._gauge("kaito:download_bytes_per_second", "Over the last minute of the download")
+        self.download_left = self._gauge("kaito:download_seconds_left", "At that rate; NaN where nothing arrives")
         names = [*self._labels, "finished_reason"]
         self.success = Counter("vllm:request_success", "Answered requests", names, registry=self.registry)
         names = [*self._labels, "reason"]
@@ -52,8 +59,9 @@ class Metrics:
         """One request was not answered."""
         self._refused.labels(**self._labels, reason=reason).inc()
 
-    def text(self, stats: Stats, waiting: int) -> bytes:
+    def text(self, stats: Stats, waiting: int, download: Progress) -> bytes:
         """The page."""
+        self._set_download(download)
         self.waiting.set(waiting)
         self.running.set(stats.running)
         self.cache.set(stats.cache_tokens / max(1, stats.cache_budget_tokens))
@@ -62,6 +70,13 @@ class Metrics:
         self.prefix_hits.inc(stats.prefix_hits_tokens - self._seen.prefix_hits_tokens)
         self._seen = stats
         return generate_latest(self.registry)
+
+    def _set_download(self, download: Progress) -> None:
+        left = download.seconds_left
+        self.download_total.set(download.total_bytes)
+        self.download_done.set(download.done_bytes)
+        self.download_rate.set(download.bytes_per_second)
+        self.download_left.set(math.nan if left is None else left)
 
     def _gauge(self, name: str, explanation: str) -> Gauge:
         return Gauge(name, explanation, list(self._labels), registry=self.registry).labels(**self._labels)

@@ -11,6 +11,7 @@ from serving_image.api.refusals import Refusal
 from serving_image.api.tokenizer import Tokenizer
 from serving_image.api.traces import Traces
 from serving_image.engine.protocol import Engine
+from serving_image.progress import Progress
 from serving_image.settings import Settings
 
 
@@ -26,6 +27,7 @@ class Server:
     traces: Traces | None = None
     tokenizer: Tokenizer | None = None
     adapters: dict[str, str] = field(default_factory=dict)  # name -> folder
+    download: Progress = field(default_factory=Progress)
 
     @property
     def ready(self) -> bool:

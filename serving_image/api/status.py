@@ -50,7 +50,8 @@ async def health(request: Request) -> Response:
         return JSONResponse({"status": "Healthy"})
     if server.gate.draining:
         return JSONResponse({"status": "draining"}, 503)
-    return JSONResponse({"status": server.engine.state, "detail": server.engine.failure}, 503)
+    detail = server.engine.failure or server.download.text()
+    return JSONResponse({"status": server.engine.state, "detail": detail, **server.download.fields()}, 503)
 
 
 @monitoring.get("/health/live")
@@ -66,5 +67,5 @@ async def live(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus, with vLLM's names."""
     server = server_of(request)
-    text = server.metrics.text(server.engine.stats, server.gate.waiting_requests)
+    text = server.metrics.text(server.engine.stats, server.gate.waiting_requests, server.download)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
