@@ -6,6 +6,7 @@ However this process ends, the others end with it. SIGTERM is handed on to them,
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
 from tuning_image.errors import OutOfMemoryError, StoppedError, TryAgainError, TuningError, UserError
@@ -48,13 +50,17 @@ def together(work: Callable[..., None], count: int, arguments: Sequence[Any], to
     Raises:
         TuningError: What one of them raised, or that one of them died.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        places = [Place(rank, count, f"{folder}/store") for rank in range(count)]
-        workers = [_start(work, place, arguments) for place in places]
+    workers: list[_Worker] = []
+    with tempfile.TemporaryDirectory() as folder, _handing_on_sigterm(workers) as stopped:
+        given = Path(folder, "arguments")
+        given.write_bytes(pickle.dumps(arguments))
         try:
-            with _handing_on_sigterm(workers) as stopped:
-                first = _watch(workers, told)
-        finally:
+            for rank in range(count):
+                workers.append(_start(work, Place(rank, count, f"{folder}/store"), given))
+            if stopped:  # one may have been started after the signal was handed on
+                _terminate(workers)
+            first = _watch(workers, told)
+        finally:  # whatever happens: Python waits for its processes when it ends, and they would for each other
             for worker in workers:
                 worker.process.kill()
                 worker.process.join()
@@ -62,22 +68,23 @@ def together(work: Callable[..., None], count: int, arguments: Sequence[Any], to
         raise _cause(workers, first, bool(stopped))
 
 
-def _start(work: Callable[..., None], place: Place, arguments: Sequence[Any]) -> _Worker:
+def _start(work: Callable[..., None], place: Place, given: Path) -> _Worker:
+    """Takes no time: a process reads its arguments, and imports what they need, beside the others."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_run, args=(work, place, theirs, arguments), name=f"rank {place.rank}")
+    process = spawn.Process(target=_run, args=(work, place, theirs, given), name=f"rank {place.rank}")
     process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
-def _run(work: Callable[..., None], place: Place, pipe: Any, arguments: Sequence[Any]) -> None:
+def _run(work: Callable[..., None], place: Place, pipe: Any, given: Path) -> None:
     """The life of one process. Only the first one talks to the log."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if place.rank:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # for the life of the process
     try:
-        work(place, pipe.send, *arguments)
+        work(place, pipe.send, *pickle.loads(given.read_bytes()))
     except TuningError as error:
         pipe.send(error)
         sys.exit(error.exit_code)
@@ -97,14 +104,18 @@ def _handing_on_sigterm(workers: Sequence[_Worker]) -> Iterator[list[int]]:
 
     def hand_on(number: int, _: object) -> None:
         came.append(number)
-        for worker in workers:
-            worker.process.terminate()
+        _terminate(workers)
 
     before = signal.signal(signal.SIGTERM, hand_on)
     try:
         yield came
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.process.terminate()
 
 
 def _watch(workers: Sequence[_Worker], told: Told) -> _Worker | None:
@@ -135,7 +146,7 @@ def _cause(workers: Sequence[_Worker], first: _Worker, stopped: bool) -> TuningE
             if isinstance(failure, kind):
                 return failure
     if stopped:
-        return StoppedError("SIGTERM: stopped before training began")
+        return StoppedError("SIGTERM: stopped outside of training; the same command goes on")
     rank, code = workers.index(first), first.process.exitcode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
     return TryAgainError(f"process {rank + 1} of {len(workers)} {how}; the others were ended")

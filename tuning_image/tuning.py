@@ -43,8 +43,9 @@ def _tune_together(settings: Settings, prepared: Prepared, pieces: tuple[int, in
 
 def _share(place: processes.Place, told: Told, settings: Settings, prepared: Prepared, pieces: tuple[int, int]) -> None:
     """What each of several processes does."""
-    ranks.join(place.rank, place.count, place.store, model.uses_gpu(settings.config))
-    _learn(settings, prepared, pieces, told)
+    with ranks.patient():
+        ranks.join(place.rank, place.count, place.store, model.uses_gpu(settings.config))
+        _learn(settings, prepared, pieces, told)
 
 
 def _learn(settings: Settings, prepared: Prepared, pieces: tuple[int, int], told: Told) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import timedelta
 from typing import Any
 
 from tuning_image.errors import OutOfMemoryError, UserError
@@ -35,4 +36,16 @@ def first_loses_its_neighbour(place: Place, told: Told) -> None:
 
 def sleeps(place: Place, told: Told, *_: Any) -> None:
     print(os.getpid(), flush=True)
+    time.sleep(600)
+
+
+def second_is_stuck(place: Place, told: Told, together: bool) -> None:
+    from tuning_image.training import ranks  # seconds of imports, that the others do without
+
+    ranks.PATIENCE = timedelta(seconds=8 if together else 1)
+    with ranks.patient():
+        if place.rank == 0 or together:
+            ranks.join(place.rank, place.count, place.store, False)
+        if place.rank == 0:
+            ranks.wait()
     time.sleep(600)

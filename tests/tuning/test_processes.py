@@ -15,7 +15,7 @@ import psutil
 import pytest
 from conftest import ROOT, chat, jsonl, read
 from safetensors.torch import load_file
-from test_training import STEPS, curve
+from test_training import STEPS, curve, interrupted_after
 
 from tuning_image import fingerprint, gauges, processes, tuning
 from tuning_image import run as running
@@ -81,6 +81,28 @@ def test_the_cause_goes_before_what_follows_from_it(capfd: pytest.CaptureFixture
     assert "Connection closed" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_process_that_waits_for_another_for_ever_says_so_and_ends_the_run(together: bool) -> None:
+    with pytest.raises(TryAgainError, match=r"process 0 .* waited [18] s for another one, which is stuck"):
+        processes.together(jobs.second_is_stuck, 2, (together,), print)
+
+
+def test_where_a_process_cannot_be_started_those_before_it_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def second_fails(work: Any, place: processes.Place, given: Path) -> Any:
+        if place.rank:
+            raise OSError(12, "Cannot allocate memory")
+        started.append(start(work, place, given))
+        return started[0]
+
+    start = processes._start
+    monkeypatch.setattr(processes, "_start", second_fails)
+    with pytest.raises(OSError, match="Cannot allocate"):
+        processes.together(jobs.sleeps, 2, (), print)
+    assert started[0].process.exitcode == -signal.SIGKILL
+
+
 SLEEPING = "import jobs; from tuning_image import processes; processes.together(jobs.sleeps, 2, (), print)"
 
 
@@ -139,14 +161,26 @@ def test_two_processes_learn_as_one_also_when_memory_ends_in_one(
     assert all(two[name].numpy() == pytest.approx(one[name].numpy(), abs=1e-4) for name in one)
 
 
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, thirteen: Path, tiny_folder: Path) -> None:
+    each = ("--set", "TrainingArguments.save_total_limit=9", "--checkpoint-minutes", "0.000001")
+
+    def learn(count: int) -> list[float]:
+        flags = (*STEPS, *each, "--processes", str(count), "--set", f"{BATCH}={4 // count}")
+        running.run(read(tmp_path / "out", thirteen, *flags, model=tiny_folder))
+        return values(tmp_path / "out", "loss")
+
+    whole = learn(1)
+    interrupted_after(2, tmp_path / "out")
+    assert learn(2) == pytest.approx(whole, rel=1e-5)
+    interrupted_after(4, tmp_path / "out")
+    assert learn(1) == pytest.approx(whole, rel=1e-5)
+
+
 def values(output: Path, name: str) -> list[float]:
     lines = (output / "progress.jsonl").read_text().splitlines()
     return [entry[name] for entry in map(json.loads, lines) if name in entry]
 
 
-@pytest.mark.skip(
-    reason="defect: going on with two processes after SIGTERM hung twice; see docs/tuning.md, Not there yet"
-)
 def test_sigterm_stops_all_and_the_curve_goes_on(tmp_path: Path, thirteen: Path, tiny_folder: Path) -> None:
     flags = ("--processes", "2", "--set", "LoraConfig.lora_dropout=0.1", "--checkpoint-minutes", "0.000001")
 

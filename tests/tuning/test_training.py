@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,29 @@ def test_the_result_has_tokenizer_template_card_and_picture(whole_run: Path) -> 
     names = {path.name for path in (whole_run / "adapter").iterdir()}
     assert {"tokenizer.json", "chat_template.jinja", "README.md", "adapter_config.json"} <= names
     assert (whole_run / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def interrupted_after(step: int, output: Path) -> None:
+    """Makes a finished run one that was killed after this step, of which there is a checkpoint."""
+    shutil.rmtree(output / "adapter")
+    for path in (output / "checkpoints").iterdir():
+        if int(path.name.removeprefix("checkpoint-")) > step:
+            shutil.rmtree(path)
+
+
+def test_how_often_it_talks_and_saves_may_change_from_one_start_to_the_next(
+    tmp_path: Path, chats: Path, tiny_folder: Path
+) -> None:
+    def learn(**chosen: object) -> None:
+        flags = [part for name, value in chosen.items() for part in ("--set", f"TrainingArguments.{name}={value}")]
+        running.run(settings(tmp_path, chats, tiny_folder, *flags, "--set", "TrainingArguments.save_total_limit=9"))
+
+    learn(logging_steps=1, save_strategy="steps", save_steps=1)
+    interrupted_after(2, tmp_path)
+    learn(logging_steps=2, save_strategy="steps", save_steps=3)
+    logged = [entry["step"] for entry in progress.entries(tmp_path / progress.FILE)]
+    saved = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert logged == [1, 2, 4, 6] and saved == {f"checkpoint-{step}" for step in (1, 2, 3, 6)}
 
 
 def test_equal_seed_equal_loss(whole_run: Path, tmp_path: Path, tiny_folder: Path) -> None:

@@ -27,6 +27,13 @@ class SaveByTime(TrainerCallback):
         self._last = time.monotonic()
 
 
+class AskedSteps(TrainerCallback):
+    """`logging_steps`, `save_steps` and `eval_steps` as asked for now: transformers goes on with the checkpoint's."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.compute_steps(args, state.max_steps)
+
+
 class StopOnSignal(TrainerCallback):
     """After SIGTERM the running step ends, a checkpoint is written and training stops."""
 

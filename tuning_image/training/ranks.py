@@ -3,15 +3,22 @@
 accelerate, inside transformers' Trainer, finds the group that `join` makes and copies the model to each of them.
 """
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed
 
-from tuning_image.errors import UserError
+from tuning_image.errors import TryAgainError, UserError
 from tuning_image.settings import Settings
+
+# The longest that one waits while another loads the model or writes a checkpoint on a slow volume, and some more. Then
+# gloo and the store raise an error with one of the words below; NCCL's watchdog ends the process with SIGABRT.
+PATIENCE = timedelta(minutes=30)
+LATE = ("Timed out", "timed out", "timeout")
 
 
 def wanted(settings: Settings) -> int:
@@ -38,8 +45,26 @@ def join(rank: int, processes: int, store: str, gpu: bool) -> None:
         torch.set_num_threads(int(threads))
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group(
-        "nccl" if gpu else "gloo", init_method=f"file://{store}", rank=rank, world_size=processes
+        "nccl" if gpu else "gloo", init_method=f"file://{store}", rank=rank, world_size=processes, timeout=PATIENCE
     )
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """Around what is done together: names the end of PATIENCE.
+
+    Raises:
+        TryAgainError: If another process did not come to do its part.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(word in str(error) for word in LATE):
+            raise
+        raise TryAgainError(
+            f"process {os.environ['RANK']} of those from 0 to {int(os.environ['WORLD_SIZE']) - 1} waited "
+            f"{PATIENCE.total_seconds():.0f} s for another one, which is stuck or much too slow: {error}"
+        ) from None
 
 
 def leave() -> None:
@@ -63,6 +88,7 @@ def is_main() -> bool:
     return rank() == 0
 
 
+@patient()
 def total(*values: float) -> list[float]:
     """Each value, added up over all."""
     if count() == 1:
@@ -78,6 +104,7 @@ def anyone(is_so: bool) -> bool:
     return total(is_so)[0] > 0
 
 
+@patient()
 def gathered(values: Sequence[str]) -> list[str]:
     """The values of all."""
     if count() == 1:
@@ -87,6 +114,7 @@ def gathered(values: Sequence[str]) -> list[str]:
     return [value for each in found for value in each]
 
 
+@patient()
 def wait() -> None:
     """Until all are here."""
     if count() > 1:

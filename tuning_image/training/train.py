@@ -82,6 +82,7 @@ def _once(
         callbacks=[
             stop,
             shown,
+            callbacks.AskedSteps(),
             callbacks.SaveByTime(settings.arguments.checkpoint_minutes),
             callbacks.KeepBest(output, settings.arguments.early_stopping_patience),
         ],
