@@ -1,4 +1,5 @@
-"""Tuning against TRL as a user would run it: real tokens per second and peak memory, one process each, in one run.
+"""Tuning against TRL as a user would run it: real tokens per second and peak memory, one process each, in one run; and
+what checkpoints and going on from one cost.
 
 Called by `python -m benchmarks tuning`, which needs .venv-images (`make setup-images`).
 """
@@ -10,9 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import tuning_resume
+
 ROOT = Path(__file__).parents[1]
 NAMES = ("trl-padded-lora", "trl-packed-lora", "trl-packed-qlora", "ours-padded-lora", "ours-packed-lora",
-         "ours-packed-qlora")  # fmt: skip
+         "ours-packed-qlora", "ours-saved-lora")  # fmt: skip
+MINUTES = 10  # between checkpoints, by default
 BASELINES = {"padded": "trl-padded-lora", "packed": "trl-packed-lora"}
 
 
@@ -27,6 +31,13 @@ def main() -> None:
     for name, one in found.items():
         ratios = [speeds[name] / speeds[baseline] for baseline in BASELINES.values()]
         print(f"{name:20} {speeds[name]:9.0f} {ratios[0]:14.2f} {ratios[1]:14.2f} {one['peak_bytes'] / 1e9:8.1f}")
+    saved, without = found["ours-saved-lora"], found["ours-packed-lora"]
+    each = (saved["seconds"] - without["seconds"]) / saved["steps"]
+    print(f"a checkpoint takes {each:.2f} s: {each / 60 / MINUTES:.2%} of the time with one every {MINUTES} minutes")
+    start, resumed = tuning_resume.seconds(python)
+    print(
+        f"first step after {start:.1f} s from a start and {resumed:.1f} s from a checkpoint: {resumed - start:+.1f} s"
+    )
 
 
 def _measure(python: Path, name: str) -> dict[str, Any]:

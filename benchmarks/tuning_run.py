@@ -1,6 +1,6 @@
 """One measurement of benchmarks.tuning, in a process: `.venv-images/bin/python -m benchmarks.tuning_run NAME`.
 
-Prints one JSON line: real tokens (padding not counted), seconds of training alone, peak memory of the process.
+Prints one JSON line: real tokens (padding not counted), seconds of training alone, optimizer steps, peak memory.
 """
 
 import json
@@ -66,28 +66,30 @@ def trl(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
     return trainer.train
 
 
-def ours(folder: Path, packing: bool, quantized: bool) -> Callable[[], Any]:
-    """This project's image with the same settings."""
+def flags(packing: bool) -> list[str]:
+    """The same settings for this project's image."""
+    chosen = [
+        "ModelConfig.torch_dtype=bfloat16",
+        "LoraConfig.r=16",
+        "LoraConfig.lora_alpha=16",
+        f"LoraConfig.target_modules=[{','.join(LINEAR)}]",
+        "TrainingArguments.assistant_only_loss=false",
+        "TrainingArguments.num_train_epochs=1",
+        f"TrainingArguments.packing={str(packing).lower()}",
+        f"TrainingArguments.per_device_train_batch_size={1 if packing else 8}",
+    ]
+    return [word for flag in chosen for word in ("--set", flag)]
+
+
+def ours(folder: Path, packing: bool, quantized: bool, minutes: float) -> Callable[[], Any]:
+    """This project's image, with a checkpoint every so many minutes."""
     import torch
 
     from tuning_image import arguments, gauges, run, settings
     from tuning_image.training import model, train
 
-    flags = [f"TrainingArguments.packing={str(packing).lower()}", "TrainingArguments.num_train_epochs=1"]
-    flags += [
-        "TrainingArguments.assistant_only_loss=false",
-        "LoraConfig.r=16",
-        "LoraConfig.lora_alpha=16",
-        f"LoraConfig.target_modules=[{','.join(LINEAR)}]",
-    ]
-    flags += [
-        "ModelConfig.torch_dtype=bfloat16",
-        f"TrainingArguments.per_device_train_batch_size={1 if packing else 8}",
-    ]
     argv = ["--model", str(small_model.folder()), "--data", str(chats(folder)), "--output", str(folder / "out")]
-    argv += ["--method", "qlora" if quantized else "lora"]
-    for flag in flags:
-        argv += ["--set", flag]
+    argv += ["--method", "qlora" if quantized else "lora", "--checkpoint-minutes", str(minutes), *flags(packing)]
     (folder / "out").mkdir()
     chosen = settings.read(arguments.parse(argv), {})
     prepared = run.prepare(chosen)
@@ -106,16 +108,19 @@ def real_tokens(folder: Path) -> int:
 
 
 def main(name: str) -> None:
-    """`trl|ours-padded|packed-lora|qlora`."""
+    """`trl|ours-padded|packed-lora|qlora`, and `ours-saved-lora`: packed, with a checkpoint after each step."""
     who, shape, method = name.split("-")
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        work = {"trl": trl, "ours": ours}[who](folder, shape == "packed", method == "qlora")
+        folder, packing, quantized = Path(place), shape != "padded", method == "qlora"
+        minutes = 1e-6 if shape == "saved" else 0
+        work = trl(folder, packing, quantized) if who == "trl" else ours(folder, packing, quantized, minutes)
         start = time.perf_counter()
-        work()
+        done = work()
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"tokens": real_tokens(folder), "seconds": seconds, "peak_bytes": peak}))
+        steps = done.global_step if who == "trl" else done.steps
+        found = {"tokens": real_tokens(folder), "seconds": seconds, "steps": steps, "peak_bytes": peak}
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":
