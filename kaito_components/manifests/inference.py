@@ -28,7 +28,8 @@ def workload(plan: Plan) -> dict[str, Any]:
     if plan.node_count == 1:
         # A pod takes all GPUs of its node: on the same node a new pod fits only when the old one has gone, so the old
         # one may not be kept until the new one is ready. That is a gap in service; anything else would wait for ever.
-        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
+        gone = 0 if plan.has_room_for_two else 1
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": gone}}
         spec |= {"strategy": strategy, "progressDeadlineSeconds": plan.startup_seconds + NODE_SECONDS}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": described, "spec": spec}
     spec |= {"serviceName": names.headless_name(plan.name), "podManagementPolicy": "Parallel"}

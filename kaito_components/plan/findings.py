@@ -200,8 +200,8 @@ def _without_effect(plan: Plan) -> Iterator[Finding]:
         names.RUNTIME_ANNOTATION: None if served else "only inference presets have a choice of runtime",
         names.PERFORMANCE_ANNOTATION: None if plan.runtime == "vllm" else "only the vllm runtime has it",
         names.DTYPE_ANNOTATION: None
-        if served
-        else "only inference presets have it; training_config.yaml has torch_dtype",
+        if serves
+        else "only presets that serve have it; tuning has torch_dtype in its file",
         names.SERVE_ANNOTATION: None if spec.tuning else "only tuning Workspaces have it",
         names.API_KEY_ANNOTATION: None if serves else "only presets that serve ask for it",
         names.WEIGHTS_ANNOTATION: None if plan.preset else "a template brings its own weights",

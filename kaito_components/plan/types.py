@@ -193,3 +193,15 @@ class Plan:
     def instance_type(self) -> str:
         """The VM size's name; empty for nodes that exist already."""
         return self.vm.name if self.vm else ""
+
+    @property
+    def has_room_for_two(self) -> bool:
+        """Whether a new pod finds a place while the old one still serves, so that a change makes no gap.
+
+        That is a node without GPUs whose memory holds the model once more, or a pool that an autoscaler makes larger.
+        """
+        if self.pool and (self.pool.max_count or 0) > self.node_count:
+            return True
+        if self.gpus_per_node or self.vm is None or self.memory is None:
+            return False
+        return self.vm.vcpus > 2 and self.memory.free >= self.memory.weights

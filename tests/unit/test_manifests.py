@@ -157,6 +157,15 @@ def test_an_update_on_the_same_node_cannot_wait_for_ever() -> None:
     assert workload(planned(inference()))["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 1}
 
 
+@pytest.mark.parametrize(
+    ("spec", "nodes"),
+    [(inference(CPU, "smollm2-135m-instruct"), NodeOptions()), (inference(), NodeOptions(min_count=1, max_count=2))],
+)
+def test_an_update_has_no_gap_where_a_second_pod_finds_a_place(spec: Workspace, nodes: NodeOptions) -> None:
+    made = workload(plan(spec, nodes=nodes))
+    assert made["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
 def test_several_nodes_are_a_stateful_set_behind_a_headless_service() -> None:
     front, headless, work = workload_objects(several_nodes())
     assert work["kind"] == "StatefulSet" and work["spec"]["replicas"] == 2
