@@ -37,6 +37,8 @@ def folder() -> Path:
                 staging.rename(target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+        for file in target.iterdir():  # safetensors writes files for their owner alone; containers run as another user
+            file.chmod(0o644)
     return target
 
 

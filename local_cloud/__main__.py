@@ -1,4 +1,4 @@
-"""The command `python -m local_cloud`: build, up, down, status, env, images."""
+"""The command `python -m local_cloud`: build, up, down, status, env, images, nodes."""
 
 import argparse
 import shlex
@@ -10,14 +10,10 @@ from local_cloud.control_plane import NotReady
 from local_cloud.go_build import BuildError
 from local_cloud.images import Images
 from local_cloud.instance import Instance, NoInstance, instance_names
+from local_cloud.real import node_images, real_nodes
 from local_cloud.real.nodes import NodeNotReady
-from local_cloud.report import status_lines
+from local_cloud.report import status_lines, what_is_real
 from local_cloud.toolchain import Toolchain
-
-STANDS_IN = (
-    "Pulumi and Kubernetes are real; the Azure and Kubernetes provider plugins are stand-ins, and simulated nodes "
-    "(kwok) run no containers: docs/local-cloud.md says what that means."
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (NotReady, NodeNotReady, OSError) as error:
-        again = f"`python -m local_cloud down --name {options.name}` and `up` start over"
-        print(f"local_cloud: {error}\nlocal_cloud: {again}", file=sys.stderr)
+        print(f"local_cloud: {error}", file=sys.stderr)
+        if "name" in options:
+            print(
+                f"local_cloud: `python -m local_cloud down --name {options.name}` and `up` start over", file=sys.stderr
+            )
         return 1
     except (BuildError, NoInstance, ValueError) as error:
         print(f"local_cloud: {error}", file=sys.stderr)
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env|images")
+    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env|images|nodes")
     build = commands.add_parser("build", help="build Pulumi, Kubernetes, etcd and kwok into the cache")
     build.set_defaults(run=_build)
     up = commands.add_parser("up", help="start an instance; builds first what is missing")
@@ -58,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument("--login-file", type=Path, help="docker's config.json for that registry")
     images.add_argument("--remove", action="store_true", help="remove what was built")
     images.set_defaults(run=_images)
+    nodes = commands.add_parser("nodes", help="say whether this machine can have real nodes; 1 if not")
+    nodes.set_defaults(run=_nodes)
     for command in (up, down, status, env):
         command.add_argument("--name", default="default", help="instances of different names run side by side")
     return parser
@@ -73,8 +74,10 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    Instance(options.name).up(_say, real=options.nodes and options.nodes == "real")
-    _say(STANDS_IN)
+    instance = Instance(options.name)
+    instance.up(_say, real=options.nodes and options.nodes == "real")
+    for line in what_is_real(instance):
+        _say(line)
     _say(f'next: eval "$(python -m local_cloud env --name {options.name})"')
     return 0
 
@@ -89,7 +92,7 @@ def _down(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     instance = Instance(options.name)
     status = instance.status()
-    for line in (*status_lines(instance, status), STANDS_IN):
+    for line in (*status_lines(instance, status), *what_is_real(instance)):
         _say(line)
     return 0 if status.is_up else 1
 
@@ -106,12 +109,21 @@ def _env(options: argparse.Namespace) -> int:
     return 0
 
 
+def _nodes(options: argparse.Namespace) -> int:
+    reason = real_nodes.refusal()
+    _say(reason or "real nodes are possible here")
+    return 1 if reason else 0
+
+
 def _images(options: argparse.Namespace) -> int:
     images = Images()
     if options.remove:
         images.remove()
         return 0
-    names = images.push(options.push, options.login_file, _say) if options.push else images.build(_say)
+    if options.push:
+        names = images.push(options.push, options.login_file, _say)
+    else:
+        names = images.build(_say) if real_nodes.refusal() else node_images.prepare(images, _say)
     _say(f"images: {', '.join(names)}")
     return 0
 

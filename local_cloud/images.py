@@ -13,17 +13,22 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from local_cloud import authority
 from local_cloud.cache import cache_root
 from local_cloud.go_build import BuildError, Say
 
 ROOT = Path(__file__).parents[1]
+PACKAGE, PROGRAM = (Path(__file__).with_name(f"{what}.Dockerfile") for what in ("package", "program"))
 TOOLS = ("buildah", "debootstrap")  # their packages have the same names
 SUITE = "bookworm"  # its Python is 3.11, as requirements-images.lock asks for
 IN_BASE = ("python3", "python3-venv", "ca-certificates")
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # A gigabyte that PyTorch asks for and imports only on a GPU; it is linked against the rest of CUDA.
 LEFT_OUT = ("triton", "nvidia-cuda-cccl")
-COST = "images: up to 10 minutes and 14 GB of disk the first time, 4 GB of it downloads; seconds when nothing changed"
+COST = (
+    "images: up to 12 minutes and 14 GB of disk (for real nodes 11 GB more) the first time, 4 GB of it downloads; "
+    "seconds when nothing changed"
+)
 
 
 class Images:
@@ -46,6 +51,29 @@ class Images:
             self._script(self._base(say))
             self.run("rmi", "--prune")  # what older builds left
         return [name for name in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split() if "/kaito-" in name]
+
+    def build_package(self, package: str) -> str:
+        """Builds the image of a program that Debian packages, on the base of ours; its name."""
+        return self._build(package, PACKAGE, f"PACKAGE={package}", self.folder / "tmp")
+
+    def build_program(self, program: Path) -> str:
+        """Builds the image of a program that this machine has compiled, on the base of ours; its name."""
+        return self._build(program.name, PROGRAM, f"PROGRAM={program.name}", program.parent)
+
+    def _build(self, name: str, dockerfile: Path, argument: str, context: Path) -> str:
+        options = [
+            "--layers",
+            "--quiet",
+            "--timestamp",
+            "0",
+            "--file",
+            str(dockerfile),
+            "--tag",
+            f"localhost/{name}:local",
+        ]
+        options += ["--build-arg", argument, "--build-arg", f"BASE_IMAGE={self._base(print)}"]
+        self.run("build", *options, str(context))
+        return f"localhost/{name}:local"
 
     def push(self, registry: str, login_file: Path | None, say: Say) -> list[str]:
         """Puts both images into a registry on this machine; their names there.
@@ -87,7 +115,8 @@ class Images:
 
     def _base(self, say: Say) -> str:
         """The name of the base image, made once for each set of packages."""
-        key = hashlib.sha256(" ".join((SUITE, *IN_BASE)).encode()).hexdigest()[:12]
+        trusted = authority.registry_authority().credential.certificate
+        key = hashlib.sha256(" ".join((SUITE, *IN_BASE)).encode() + trusted).hexdigest()[:12]
         name = f"localhost/debian:{key}"
         if name in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split():
             return name
@@ -95,6 +124,8 @@ class Images:
         root = self.folder / "tmp" / "base"
         shutil.rmtree(root, ignore_errors=True)
         _run(["debootstrap", "--variant=minbase", f"--include={','.join(IN_BASE)}", SUITE, str(root)], dict(os.environ))
+        shutil.copy(authority.certificate(), root / "usr/local/share/ca-certificates/local-cloud.crt")
+        _run(["chroot", str(root), "update-ca-certificates"], dict(os.environ))
         shutil.rmtree(root / "var/cache/apt", ignore_errors=True)
         shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
         container = self.run("from", "scratch").strip()
@@ -105,14 +136,17 @@ class Images:
 
     def _script(self, base: str) -> None:
         """scripts/images.sh, with its output on the screen."""
-        options = ["--layers", "--force-rm", "--quiet"]
-        if Path(AUTHORITIES).exists():  # a proxy's own authority, while the image is built
-            options.append(f"--volume={AUTHORITIES}:{AUTHORITIES}:ro")
+        options = ["--layers", "--force-rm", "--quiet", *_authorities()]
         chosen = {"BUILDER": "buildah", "BUILDS": "cpu", "BASE_IMAGE": base, "PYTORCH_INDEX": ""}
         chosen |= {"REGISTRY": "localhost", "LEAVE_OUT": " ".join(LEFT_OUT), "BUILD_OPTIONS": " ".join(options)}
         done = subprocess.run(["bash", str(ROOT / "scripts" / "images.sh")], env=self._environment() | chosen)
         if done.returncode != 0:
             raise BuildError(f"scripts/images.sh failed with exit code {done.returncode}; see above")
+
+
+def _authorities() -> list[str]:
+    """A proxy's own authority, while an image is built."""
+    return [f"--volume={AUTHORITIES}:{AUTHORITIES}:ro"] if Path(AUTHORITIES).exists() else []
 
 
 def _ensure_tools(say: Say) -> None:

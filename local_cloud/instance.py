@@ -128,6 +128,8 @@ class Instance:
             "KUBECONFIG": str(self.kubeconfig),
             "KAITO_LOCAL_CLOUD": str(self.folder),
         }
+        if self.has_real_nodes:
+            variables |= real_nodes.environment(self.folder)
         if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
             variables["PULUMI_CONFIG_PASSPHRASE"] = ""
         return variables
@@ -148,9 +150,14 @@ class Instance:
             raise NoInstance(f"local cloud {self.name!r} is not up: python -m local_cloud up --name {self.name}")
         return ControlPlane(self.folder, self.toolchain.bin, Settings.load(settings))
 
-    def _kind(self, real: bool | None) -> bool:
+    @property
+    def has_real_nodes(self) -> bool | None:
+        """Whether pods run in containers; None: it was never brought up, or was taken down."""
         settings = self.folder / "settings.json"
-        existing = Settings.load(settings).has_real_nodes if settings.exists() else None
+        return Settings.load(settings).has_real_nodes if settings.exists() else None
+
+    def _kind(self, real: bool | None) -> bool:
+        existing = self.has_real_nodes
         if None not in (existing, real) and existing != real:
             kind = "real" if existing else "simulated"
             raise ValueError(f"local cloud {self.name!r} has {kind} nodes: take it down first, or give another --name")

@@ -5,8 +5,25 @@ from typing import Any
 
 from local_cloud.control_plane import API_SERVER
 from local_cloud.instance import Instance, Status
+from local_cloud.real import real_nodes
 
+SIMULATED = (
+    "Pulumi and Kubernetes are real; the Azure and Kubernetes provider plugins are stand-ins, and simulated nodes "
+    "(kwok) run no containers: docs/local-cloud.md says what that means."
+)
+REAL = (
+    "Pulumi, Kubernetes, nodes and containers are real; the Azure and Kubernetes provider plugins are stand-ins, and a "
+    "node's GPUs are only a number: docs/local-cloud.md says what that means."
+)
 NODE_COLUMNS = "  {:<40} {:<10} {:<26} {:>4} {}"
+
+
+def what_is_real(instance: Instance) -> Iterator[str]:
+    """The closing lines of `up` and `status`."""
+    yield REAL if instance.has_real_nodes else SIMULATED
+    if instance.has_real_nodes:
+        registry = real_nodes.environment(instance.folder)
+        yield f"registry: {registry['KAITO_LOCAL_REGISTRY']}, login in {registry['REGISTRY_AUTH_FILE']}"
 
 
 def status_lines(instance: Instance, status: Status) -> Iterator[str]:

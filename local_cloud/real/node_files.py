@@ -1,11 +1,12 @@
 """The files of a node: keys, and the configuration of containerd, its network and the kubelet. Called by nodes.py."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from local_cloud import pki
+from local_cloud import authority, pki
 from local_cloud.real import packages
 from local_cloud.real.archive import busybox_image
 from local_cloud.real.site import Site
@@ -26,8 +27,9 @@ def write(site: Site, name: str, address: str) -> None:
     registry = folder / "certs.d" / site.registry
     registry.mkdir(parents=True, exist_ok=True)
     (registry / "hosts.toml").write_text(
-        f'server = "http://{site.registry}"\n[host."http://{site.registry}"]\n  capabilities = ["pull", "resolve"]\n'
+        f'server = "https://{site.registry}"\n[host."https://{site.registry}"]\n  ca = "{RUN}/registry.crt"\n'
     )
+    shutil.copy(authority.certificate(), folder / "registry.crt")
     (folder / "cni").mkdir(exist_ok=True)
     (folder / "cni/pods.conflist").write_text(json.dumps(_network(site), indent=2))
     (folder / "resolv.conf").write_text(f"nameserver {site.inner_address}\n")

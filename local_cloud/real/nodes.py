@@ -15,7 +15,7 @@ from typing import Any
 
 from local_cloud.nodes import apply_node, core_api, delete_node
 from local_cloud.processes import BackgroundProcess
-from local_cloud.real import cgroups, network, node_files
+from local_cloud.real import cgroups, network, node_files, node_images
 from local_cloud.real.site import Site, site_id
 
 MACHINE = Path(__file__).with_name("machine.py")
@@ -43,6 +43,8 @@ def apply(site: Site, manifest: Mapping[str, Any]) -> None:
     name, kubeconfig = manifest["metadata"]["name"], site.folder / "kubeconfig"
     folder = site.node_folder(name)
     if not (folder / "node.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        node_images.give(folder)
         node_files.write(site, name, site.free_node_address())
     real = _without_simulation(manifest)
     (folder / "manifest.json").write_text(json.dumps(real))

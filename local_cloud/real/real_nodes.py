@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from local_cloud.authority import certificate
 from local_cloud.control_plane import Settings
 from local_cloud.go_build import Say
 from local_cloud.real import network, nodes, packages, services
@@ -10,7 +11,16 @@ from local_cloud.real.programs import real_toolchain
 from local_cloud.real.refusal import refusal
 from local_cloud.real.site import Site
 
-__all__ = ["end", "prepare", "process_names", "refusal", "start_network", "start_nodes", "start_services"]
+__all__ = [
+    "end",
+    "environment",
+    "prepare",
+    "process_names",
+    "refusal",
+    "start_network",
+    "start_nodes",
+    "start_services",
+]
 
 
 def prepare(say: Say) -> None:
@@ -51,6 +61,15 @@ def end(folder: Path) -> None:
     nodes.end_all(folder)
     services.end(folder)
     network.remove(folder)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a shell needs for the registry."""
+    return {
+        "KAITO_LOCAL_REGISTRY": Site.load(folder).registry,
+        "KAITO_LOCAL_CERTS": str(certificate().parent),
+        "REGISTRY_AUTH_FILE": str(services.auth_file(folder)),
+    }
 
 
 def process_names(folder: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """What runs once per instance beside its nodes: the registry, DNS and kube-proxy. Called by Instance.up."""
 
+import base64
 import json
 import secrets
 import subprocess
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_cloud import pki
+from local_cloud.authority import registry_authority
 from local_cloud.processes import BackgroundProcess
 from local_cloud.real import network
 from local_cloud.real.programs import COREDNS, real_toolchain
@@ -31,6 +33,11 @@ class Login:
 def login(site: Site) -> Login:
     """What `write_files` has chosen."""
     return Login(**json.loads((site.folder / "registry.json").read_text()))
+
+
+def auth_file(folder: Path) -> Path:
+    """The login as docker's clients, buildah and imagePullSecrets have it."""
+    return folder / "registry-auth.json"
 
 
 def write_files(site: Site) -> None:
@@ -108,13 +115,20 @@ def _write_registry(site: Site) -> None:
         command, input=password, env=site.environment, capture_output=True, text=True, check=True
     ).stdout.strip()
     pki.write_private(site.folder / "registry.htpasswd", f"{USER}:{hashed}\n".encode())
+    registry_authority().server([site.inner_address]).write(site.folder, "registry")
     configuration = {
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": "registry"}, "delete": {"enabled": True}},
-        "http": {"addr": site.registry, "secret": secrets.token_urlsafe(18)},
+        "http": {
+            "addr": site.registry,
+            "secret": secrets.token_urlsafe(18),
+            "tls": {"certificate": "registry.crt", "key": "registry.key"},
+        },
         "auth": {"htpasswd": {"realm": "local-cloud", "path": "registry.htpasswd"}},
     }
     pki.write_private(site.folder / "registry.yaml", json.dumps(configuration).encode())  # JSON is YAML
+    key = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    pki.write_private(auth_file(site.folder), json.dumps({"auths": {site.registry: {"auth": key}}}).encode())
     chosen = {"server": site.registry, "username": USER, "password": password}
     pki.write_private(site.folder / "registry.json", json.dumps(chosen).encode())  # last: says that all is there

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from local_cloud.authority import certificate
 from local_cloud.instance import Instance
 from local_cloud.nodes import core_api
 from local_cloud.real import packages, services
@@ -48,9 +50,10 @@ def push(site: Site) -> None:
 
 
 def ask(site: Site, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
-    url = path if path.startswith("http") else f"http://{site.registry}/v2/test/{path}"
+    url = path if path.startswith("http") else f"https://{site.registry}/v2/test/{path}"
     request = urllib.request.Request(url, body, {"Content-Type": kind, **authorization(site)}, method=method)
-    return urllib.request.urlopen(request, timeout=30)
+    trusted = ssl.create_default_context(cafile=str(certificate()))
+    return urllib.request.urlopen(request, timeout=30, context=trusted)
 
 
 def authorization(site: Site) -> dict[str, str]:

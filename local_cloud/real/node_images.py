@@ -1,0 +1,140 @@
+"""Our images on each node from its first second on, as a cloud's node images bring the images that they will need.
+
+They are imported once into a containerd of their own, and its folder is every new node's: hard links to the layers,
+which nobody changes, and copies of its two databases. Called by `python -m local_cloud images` and nodes.py.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from local_cloud.cache import cache_root
+from local_cloud.go_build import BuildError, Say
+from local_cloud.images import Images
+from local_cloud.real import packages
+from local_cloud.real.programs import ORAS, puller_toolchain
+
+REGISTRY = "local-cloud.invalid"  # no registry has this name: nodes find the images at home
+BUILDS = ("cpu", "cu126", "cu132")  # all that a plan may ask for: what a GPU node stands for, its images do too
+DEBIAN = {  # Debian's package in the place of an image that is in no registry that is reached here
+    "skopeo": "mcr.microsoft.com/aks/skopeo:1.14.4-6",  # the puller of adapters and data
+    "curl": f"{REGISTRY}/curl:1",  # asks a model from a pod
+}
+ORAS_NAME = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # the puller of weights; built from its Go module
+CONTAINERD = "containerd"
+# In namespaces of its own: $1 is containerd's folder, $2 the layout.
+IMPORT = """
+mount -t tmpfs none /run
+containerd --config /dev/null --root "$1" --log-level warn &
+until [ -S /run/containerd/containerd.sock ]; do kill -0 $!; sleep 0.05; done
+tar -C "$2" -c . | ctr --namespace k8s.io images import -
+kill $!
+wait $! || true
+"""
+
+
+def folder() -> Path:
+    return cache_root() / "node-images"
+
+
+def give(node: Path) -> None:
+    """Puts the images into the folder of a node that has not run yet; without images, nothing."""
+    ready, target = folder() / CONTAINERD, node / CONTAINERD
+    if target.exists() or not ready.exists():
+        return
+    unfinished = node / "containerd.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with _lock():  # waits while they are changed
+        subprocess.run(["cp", "--archive", "--link", str(ready), str(unfinished)], check=True)
+        for database in unfinished.glob("*/*.db"):  # written in place: the node's own
+            shutil.copy2(ready / database.relative_to(unfinished), database.with_suffix(".new"))
+            database.with_suffix(".new").rename(database)
+    unfinished.rename(target)
+
+
+def prepare(images: Images, say: Say) -> list[str]:
+    """Builds our images and the pullers', and imports them unless the same are there; the names that nodes have.
+
+    Raises:
+        BuildError: a step failed.
+    """
+    packages.ensure(say)
+    named = {name: names_of(name) for name in images.build(say)}
+    named |= {images.build_package(package): [name] for package, name in DEBIAN.items()}
+    named[images.build_program(puller_toolchain().build(say) / ORAS)] = [ORAS_NAME]
+    key, known = _key(images, named), [name for names in named.values() for name in names]
+    folder().mkdir(parents=True, exist_ok=True)
+    with _lock():
+        record = folder() / "key"
+        if record.exists() and record.read_text() == key:
+            return known
+        say("images: unpacking them as nodes keep them (two minutes the first time, then what has changed)")
+        record.unlink(missing_ok=True)
+        _write_layout(images, named, folder() / "layout")
+        _import(folder() / "layout", folder() / CONTAINERD)
+        record.write_text(key)
+    return known
+
+
+def names_of(name: str) -> list[str]:
+    """The names that plans give an image: PyPI's PyTorch is that of the current CUDA and runs without a GPU."""
+    image = name.rsplit("/", 1)[-1].removesuffix("-cpu")
+    return [f"{REGISTRY}/{image}-{build}" for build in BUILDS]
+
+
+def _key(images: Images, named: Mapping[str, Sequence[str]]) -> str:
+    ids = {name: images.run("images", "--quiet", "--no-trunc", name).strip() for name in named}
+    return hashlib.sha256(json.dumps([ids, named, sorted(packages.UNPACKED)]).encode()).hexdigest()
+
+
+def _write_layout(images: Images, named: Mapping[str, Sequence[str]], layout: Path) -> None:
+    """An OCI layout that holds every layer once; its index gives each image all of its names."""
+    (layout / "index.json").unlink(missing_ok=True)
+    for number, name in enumerate(named):  # a layer that lies there already is not packed again
+        options = ["--quiet", "--compression-format", "zstd", "--compression-level", "1"]
+        images.run("push", *options, name, f"oci:{layout}:{number}")
+    index = json.loads((layout / "index.json").read_text())
+    entries = {entry["annotations"]["org.opencontainers.image.ref.name"]: entry for entry in index["manifests"]}
+    index["manifests"] = [
+        _named(entries[str(number)], name) for number, names in enumerate(named.values()) for name in names
+    ]
+    (layout / "index.json").write_text(json.dumps(index))
+    blobs, kept = layout / "blobs" / "sha256", set[str]()
+    for entry in entries.values():
+        manifest = json.loads((blobs / _hex(entry)).read_text())
+        kept |= {_hex(one) for one in (entry, manifest["config"], *manifest["layers"])}
+    for old in {path.name for path in blobs.iterdir()} - kept:
+        (blobs / old).unlink()
+
+
+def _hex(described: Mapping[str, Any]) -> str:
+    return str(described["digest"]).removeprefix("sha256:")
+
+
+def _named(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {**entry, "annotations": {"io.containerd.image.name": name}}
+
+
+def _import(layout: Path, root: Path) -> None:
+    started = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc", IMPORT, "import"]
+    done = subprocess.run(
+        [*started, str(root), str(layout)], env={"PATH": packages.search_path()}, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise BuildError(f"containerd does not take the images: {done.stderr.strip()[-1000:]}")
+
+
+class _lock:
+    """One at a time makes or takes the images."""
+
+    def __enter__(self) -> None:
+        self._file = (folder() / "lock").open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
