@@ -18,11 +18,11 @@ setup-images: setup  ## install what the images in serving_image/ and tuning_ima
 images:              ## both container images for all hardware (BUILDS="cpu cu126 cu132") with docker, podman or buildah
 	@bash scripts/images.sh
 
-demo: setup          ## a Workspace from its file to its status table, on a cloud on this machine
+demo: setup          ## a model tuned, served and asked on a cloud on this machine; the quick start to its status table
 	@bash scripts/demo.sh
 
 down:                ## stop what `make demo` left running
-	@if [ -x $(VENV)/python ]; then $(VENV)/python -m local_cloud down --name demo; fi
+	@if [ -x $(VENV)/python ]; then for name in demo demo-simulated; do $(VENV)/python -m local_cloud down --name $$name; done; fi
 
 check: setup         ## the fast part of the tests: format, lint, types, layers, unit and component tests
 	@$(VENV)/ruff format --check .

@@ -1,57 +1,19 @@
 #!/usr/bin/env bash
-# The main job, shown: two Workspaces from their files to their status table, then a change, on a cloud on this
-# machine. Called by `make demo`; safe to run again; `make down` stops what it leaves running.
+# The main job, shown. Called by `make demo`; safe to run again; `make down` stops what it leaves running.
+#   1. where this machine can have real nodes: a model is tuned, pushed, served and asked, in containers
+#   2. everywhere: the quick start's own files to their status table and through a change, on simulated nodes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
-bold=$(tput bold 2>/dev/null || true) plain=$(tput sgr0 2>/dev/null || true)
-step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
-show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
-
-work=${KAITO_CACHE:-$HOME/.cache/kaito-components}/demo
-mkdir -p "$work"
-
-step "1/6  The tools: a Pulumi engine and a Kubernetes, built from Go modules (about 10 minutes the first time, then nothing)"
-show python -m local_cloud build
-
-step "2/6  A cloud on this machine (about 15 seconds). Real: Pulumi, the Kubernetes API. Standing in: Azure and the nodes"
-show python -m local_cloud up --name demo
-eval "$(python -m local_cloud env --name demo)"
-
-step "3/6  Two Workspaces: the quick start's tuning file with its two placeholders filled in, and a model to serve"
-sed -e 's#ACR_REPO_HERE.azurecr.io/IMAGE_NAME_HERE:0.0.1#kaitodemo.azurecr.io/phi-3-dolly:0.0.1#' \
-    -e 's#ACR_REGISTRY_SECRET_HERE#acr-push#' examples/quickstart/workspace-tuning-phi-3.yaml >"$work/tuning.yaml"
-cp examples/quickstart/workspace-phi-4-mini.yaml "$work/inference.yaml"
-cp examples/quickstart/push-secret.yaml "$work/push-secret.yaml"
-sed -e "s#@WORK@#$work#" scripts/demo-stack.yaml >"$work/Pulumi.demo.yaml"
-show kaito plan --image-registry kaitodemo.azurecr.io "$work/tuning.yaml" "$work/inference.yaml"
-
-step "4/6  What will exist, before it exists; then make it (about 30 seconds) and wait until it is ready"
-options=(--stack demo --config-file "$work/Pulumi.demo.yaml" --non-interactive)
-pulumi stack select --create demo --non-interactive >/dev/null
-show pulumi preview "${options[@]}" --diff
-show pulumi up "${options[@]}" --yes --skip-preview
-show kaito status
-
-step "5/6  A change: a larger GPU. The new node pool comes first, the model moves, then the old pool goes"
-show sed -i 's/Standard_NC24ads_A100_v4/Standard_NC40ads_H100_v5/' "$work/inference.yaml"
-show pulumi preview "${options[@]}" --diff
-show pulumi up "${options[@]}" --yes --skip-preview
-show kaito status
-show kaito chat workspace-phi-4-mini --message "Who answers?"
-
-step "6/6  And again: nothing left to do"
-show pulumi preview "${options[@]}" --expect-no-changes
-
-cat <<END
-
-${bold}Not shown${plain}  pods of simulated nodes run nothing: no model is loaded, and nothing is tuned, so nothing gives
-           workspace-tuning-phi-3 its server. On real nodes the Job does that last, and both columns turn True.
-
-${bold}Go on${plain}    eval "\$(.venv/bin/python -m local_cloud env --name demo)"      # pulumi, kubectl and kaito now talk to this cloud
-         edit $work/inference.yaml, then
-         pulumi up --stack demo --config-file $work/Pulumi.demo.yaml
-${bold}Remove${plain}   pulumi destroy --stack demo --config-file $work/Pulumi.demo.yaml --yes
-${bold}Stop${plain}     make down
-END
+echo "The tools first: a Pulumi engine and a Kubernetes, built from Go modules (about 10 minutes the first time, then nothing)"
+python -m local_cloud build
+if reason=$(python -m local_cloud nodes); then
+    bash scripts/demo-real.sh
+    not_shown=""
+else
+    not_shown="$reason Not shown, therefore: a model that is tuned, pushed, served and asked."
+    echo "$not_shown"
+fi
+bash scripts/demo-simulated.sh
+[ -z "$not_shown" ] || printf '\n%s\n' "$not_shown"
