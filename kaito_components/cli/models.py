@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from kaito_components.cli import models_add, models_json, models_text
+from kaito_components.cli import models_add, models_json, models_push, models_text
 from kaito_components.cli.homes import homes
 from kaito_components.errors import KaitoError
 from kaito_components.presets import load_preset, retired_model
@@ -25,7 +25,7 @@ class ShowUnlessAdd(TyperGroup):
     """`kaito models [NAME]` is short for `kaito models show [NAME]`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args[:1] not in (["add"], ["show"], ["--help"]):
+        if args[:1] not in (["add"], ["push"], ["show"], ["--help"]):
             args = ["show", *args]
         return super().parse_args(ctx, args)
 
@@ -35,6 +35,7 @@ def command() -> typer.Typer:
     group = typer.Typer(cls=ShowUnlessAdd, help="The models that are known: `kaito models [NAME]`.")
     group.command("show")(show)
     group.command("add")(models_add.add)
+    group.command("push")(models_push.push)
     group.callback()(lambda: None)
     return group
 

@@ -15,7 +15,7 @@ from tests.loopback import Silent, serving
 
 
 class Server(ThreadingHTTPServer):
-    """`faults` are taken one by one: a status to answer with, or 0 to drop the connection."""
+    """`faults` are taken one by one: a status to answer with, 0 to drop the connection, or -1 for none."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -37,8 +37,8 @@ class Handler(Silent):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        if self.server.faults:
-            fault = self.server.faults.pop(0)
+        fault = self.server.faults.pop(0) if self.server.faults else -1
+        if fault >= 0:
             if fault == 0:
                 self.close_connection = True
                 self.connection.close()
