@@ -18,13 +18,15 @@ PARTS = ("torch", "transformers", "peft", "bitsandbytes", "fastapi")
 
 @router.get("/v1/models")
 async def models(request: Request) -> dict[str, Any]:
-    """The model and its adapters."""
+    """The model and its adapters; `losses` is what this model cannot have here, in words."""
     server = server_of(request)
     name = server.settings.model_name
-    context = server.engine.info.context_tokens if server.engine.info else None
+    info = server.engine.info
+    context, losses = (info.context_tokens, info.losses) if info else (None, ())
     head = {"object": "model", "created": STARTED, "owned_by": "kaito", "max_model_len": context}
     adapters = [{"id": adapter, **head, "root": folder, "parent": name} for adapter, folder in server.adapters.items()]
-    return {"object": "list", "data": [{"id": name, **head, "root": server.settings.model, "parent": None}, *adapters]}
+    model = {"id": name, **head, "root": server.settings.model, "parent": None, "losses": losses}
+    return {"object": "list", "data": [model, *adapters]}
 
 
 @router.get("/v1/models/{name}")
@@ -63,7 +65,7 @@ async def live(request: Request) -> Response:
     return JSONResponse({"alive": alive, "seconds_without_step": round(stalled, 1)}, 200 if alive else 503)
 
 
-@monitoring.get("/metrics")
+@monitoring.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus, with vLLM's names."""
     server = server_of(request)

@@ -40,9 +40,12 @@ class Tokenizer:
 
     def knows_tools(self, template: str | None) -> bool:
         """The chat template writes them into the prompt."""
+        return self._names("tools", template)
+
+    def _names(self, word: str, template: str | None) -> bool:
         chosen = template or self.template or self.inner.chat_template
         texts = chosen.values() if isinstance(chosen, dict) else [chosen or ""]
-        return any("tools" in text for text in texts)
+        return any(word in text for text in texts)
 
     def chat(
         self,
@@ -54,7 +57,7 @@ class Tokenizer:
         continue_final_message: bool = False,
         variables: Mapping[str, Any] | None = None,
     ) -> tuple[int, ...]:
-        """Tokens of a conversation.
+        """Tokens of a conversation. A `developer` is the `system` where the template does not name that role.
 
         Raises:
             Refusal: The template refuses the conversation, or there is none.
@@ -62,6 +65,8 @@ class Tokenizer:
         if not (template or self.chats):
             message = "this model has no chat template; send chat_template, or use /v1/completions"
             raise bad("messages", message)
+        if not self._names("developer", template):
+            messages = [{**each, "role": "system"} if each["role"] == "developer" else each for each in messages]
         render = functools.partial(
             self.inner.apply_chat_template,
             tools=tools,

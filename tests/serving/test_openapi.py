@@ -3,12 +3,12 @@
 In this process with an engine without a model, so that a request that turns out right costs nothing.
 """
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 
@@ -21,19 +21,25 @@ from serving_image.settings import read
 from serving_image.source import find
 
 PATHS = ["/chat", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize", "/detokenize"]
+LISTS = ["/v1/models", "/v1/models/{name}", "/v1/adapters", "/version", "/health", "/health/live", "/metrics"]
 
 
-@functools.cache
-def app() -> Any:
-    chosen = read(["--model", str(small_model.folder())], {})
+ADMIN = {"Authorization": "Bearer admin-secret"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    keys = tmp_path_factory.mktemp("keys") / "admin"
+    keys.write_text("admin-secret\n")
+    chosen = read(["--model", str(small_model.folder()), "--admin-key-file", str(keys)], {})
     server = make_server(chosen, FakeEngine(context_tokens=260))  # the quick start's default length is 200
     server.tokenizer = tokenizer.load(find(chosen), None)
     return make_app(server)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_wrong_values_are_refused_in_openais_shape_and_nothing_breaks(path: str):
-    operation = schemathesis.openapi.from_asgi("/openapi.json", app())[path]["POST"]
+def test_wrong_values_are_refused_in_openais_shape_and_nothing_breaks(path: str, app: Any):
+    operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path]["POST"]
 
     @settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
@@ -45,8 +51,8 @@ def test_wrong_values_are_refused_in_openais_shape_and_nothing_breaks(path: str)
     ask()
 
 
-def test_right_values_of_the_quick_start_reach_the_model_and_break_nothing():
-    operation = schemathesis.openapi.from_asgi("/openapi.json", app())["/chat"]["POST"]
+def test_right_values_of_the_quick_start_reach_the_model_and_break_nothing(app: Any):
+    operation = schemathesis.openapi.from_asgi("/openapi.json", app)["/chat"]["POST"]
     statuses: list[int] = []
 
     @settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -59,8 +65,47 @@ def test_right_values_of_the_quick_start_reach_the_model_and_break_nothing():
     assert statuses.count(200) >= 5
 
 
-def test_every_route_documents_its_refusals_and_no_other_shape():
-    document = app().openapi()
+@pytest.mark.parametrize("path", LISTS)
+def test_what_a_route_answers_is_as_its_document_says(path: str, app: Any):
+    operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path]["GET"]
+
+    @settings(max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def ask(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers=ADMIN)
+
+    ask()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "mode"),
+    [("POST", "/v1/adapters", mode) for mode in GenerationMode]
+    + [("DELETE", "/v1/adapters/{name}", GenerationMode.POSITIVE)],
+)
+def test_the_admin_api_answers_as_its_document_says(method: str, path: str, mode: GenerationMode, app: Any):
+    operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path][method]
+
+    @settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: schemathesis.Case) -> None:
+        answer = case.call(headers=ADMIN)
+        case.validate_response(answer)
+        assert answer.status_code < 500
+
+    ask()
+
+
+def test_an_adapter_that_is_added_is_listed_until_it_is_removed(app: Any):
+    client = TestClient(app, headers=ADMIN)
+    client.post("/v1/adapters", json={"name": "mine", "folder": "/adapters/mine"})
+    assert {"name": "mine", "folder": "/adapters/mine"} in client.get("/v1/adapters").json()["data"]
+    assert client.get("/v1/models/mine").json()["parent"] == "smollm2-135m-instruct"
+    assert client.delete("/v1/adapters/mine").json() == {"name": "mine", "deleted": True}
+    assert client.get("/v1/models/mine").status_code == 404 == client.delete("/v1/adapters/mine").status_code
+
+
+def test_every_route_documents_its_refusals_and_no_other_shape(app: Any):
+    document = app.openapi()
     for path in PATHS:
         assert {"200", "4XX", "5XX"} == set(document["paths"][path]["post"]["responses"])
 

@@ -52,6 +52,14 @@ def test_a_template_of_the_request_is_used(server: Running):
     assert text == "Question: What is the capital of France?"
 
 
+@pytest.mark.parametrize(("more", "role"), [("", "system"), ("{# developer #}", "developer")])
+def test_a_developer_is_the_system_where_the_template_does_not_name_the_role(server: Running, more: str, role: str):
+    template = more + "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+    turns = [{"role": "developer", "content": "Be short."}, {"role": "user", "content": "Hi"}]
+    tokens = ask(server, "/tokenize", messages=turns, chat_template=template)["tokens"]
+    assert ask(server, "/detokenize", tokens=tokens)["prompt"] == f"{role}: Be short. user: Hi "
+
+
 def test_a_template_without_a_system_role_gets_its_words_before_the_users(server: Running):
     template = "{% for m in messages %}{{ raise_exception('no') if m.role == 'system' else m.content }}{% endfor %}"
     turns = [{"role": "system", "content": "Be short."}, *MESSAGES]
