@@ -5,13 +5,13 @@ then the chunks of prompts. Registered with transformers' AttentionInterface, so
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from serving_image.engine.kv import Pool, Row
+from serving_image.engine.scoring import Scoring, weigh
 
 NAME = "kaito_rows"
 LENGTH_STEP = 64  # attention reads a multiple of this: few shapes, little waste
@@ -27,6 +27,12 @@ class Decoding:
     row_count: int
     length: int
     mask: torch.Tensor  # (row_count, 1, 1, length) additive
+    last: torch.Tensor  # (row_count, 1, 1, 1) position of each row's new token
+    windowed: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def mask_within(self, window: int | None) -> torch.Tensor:
+        """The mask, for layers that see the last `window` tokens alone."""
+        return _within(self.mask, self.last, window, self.windowed)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,21 @@ class Chunk:
     row: int
     length: int  # tokens before and in the chunk
     mask: torch.Tensor  # (chunk, length) additive
+    last: torch.Tensor  # (chunk, 1) position of each token
+    windowed: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def mask_within(self, window: int | None) -> torch.Tensor:
+        """The mask, for layers that see the last `window` tokens alone."""
+        return _within(self.mask, self.last, window, self.windowed)
+
+
+def _within(mask: torch.Tensor, last: torch.Tensor, window: int | None, known: dict[int, torch.Tensor]) -> torch.Tensor:
+    if window is None or window >= mask.shape[-1]:
+        return mask
+    if window not in known:
+        hidden = torch.arange(mask.shape[-1], device=mask.device) <= last - window
+        known[window] = mask.masked_fill(hidden, float("-inf"))
+    return known[window]
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,9 @@ def attend(
     *,
     step: Step,
     scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Store the step's keys and values, then attend.
@@ -77,28 +101,32 @@ def attend(
         attention_mask: Not used: the step's masks say more.
         step: Where each token belongs.
         scaling: Of the scores.
+        sliding_window: Tokens that the layer sees, its own among them.
+        softcap: Of the scores.
+        s_aux: (heads,) Score of each head's sink. More arguments than these, probe.py has seen, say nothing.
 
     Returns:
         (1, T, heads, D).
     """
     queries, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))
-    return attend_rows(module.layer_idx, queries, keys, values, step, scaling).unsqueeze(0), None
+    scoring = Scoring(scaling, sliding_window, softcap, s_aux)
+    return attend_rows(module.layer_idx, queries, keys, values, step, scoring).unsqueeze(0), None
 
 
 def attend_rows(
-    layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, step: Step, scaling: float | None
+    layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, step: Step, scoring: Scoring
 ) -> torch.Tensor:
     """The same for one layer, over (T, heads, D)."""
     for writing in step.writings:
         _write(writing.pool.keys[layer], keys, writing)
         _write(writing.pool.values[layer], values, writing)
     if len(step.decodings) == 1 and not step.chunks:
-        return _decode(layer, queries, step.decodings[0], scaling)
+        return _decode(layer, queries, step.decodings[0], scoring)
     output = queries.new_empty((queries.shape[0], queries.shape[1], values.shape[2]))
     for decoding in step.decodings:
-        output[decoding.tokens] = _decode(layer, queries[decoding.tokens], decoding, scaling)
+        output[decoding.tokens] = _decode(layer, queries[decoding.tokens], decoding, scoring)
     for chunk in step.chunks:
-        output[chunk.tokens] = _prefill(layer, queries[chunk.tokens], chunk, scaling)
+        output[chunk.tokens] = _prefill(layer, queries[chunk.tokens], chunk, scoring)
     return output
 
 
@@ -107,7 +135,7 @@ def _write(store: torch.Tensor, states: torch.Tensor, writing: Writing) -> None:
     store.view(-1, *store.shape[2:]).index_copy_(0, writing.places, chosen)
 
 
-def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scaling: float | None) -> torch.Tensor:
+def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scoring: Scoring) -> torch.Tensor:
     """One new token per row. Queries that share keys stand as a query of several positions: keys are read once."""
     _, heads, dim = queries.shape
     if decoding.rows is not None:
@@ -117,19 +145,19 @@ def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scaling: floa
     keys = decoding.pool.keys[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     values = decoding.pool.values[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     packed = queries.view(decoding.row_count, keys.shape[1], heads // keys.shape[1], dim)
-    output = F.scaled_dot_product_attention(packed, keys, values, attn_mask=decoding.mask, scale=scaling)
+    output = weigh(packed, keys, values, decoding.mask_within(scoring.window), scoring)
     output = output.reshape(decoding.row_count, heads, values.shape[3])
     return output if decoding.rows is None else output[decoding.rows]
 
 
-def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scaling: float | None) -> torch.Tensor:
+def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scoring: Scoring) -> torch.Tensor:
     count, heads, dim = queries.shape
     keys = chunk.pool.keys[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
     values = chunk.pool.values[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
     groups = heads // keys.shape[1]
     packed = queries.transpose(0, 1).reshape(1, keys.shape[1], groups * count, dim)
-    mask = chunk.mask.repeat(groups, 1)
-    output = F.scaled_dot_product_attention(packed, keys, values, attn_mask=mask, scale=scaling)
+    mask = chunk.mask_within(scoring.window).repeat(groups, 1)
+    output = weigh(packed, keys, values, mask, scoring)
     return output.reshape(heads, count, values.shape[3]).transpose(0, 1)
 
 
@@ -152,6 +180,7 @@ def decoding_of(pool: Pool, rows: Sequence[Row], start: int) -> Decoding:
         count,
         length,
         mask.to(device),
+        (lengths - 1)[:, None, None, None].to(device),
     )
 
 
@@ -161,4 +190,7 @@ def chunk_of(row: Row, count: int, start: int) -> Chunk:
     positions = torch.arange(length - count, length)
     hidden = torch.arange(length) > positions[:, None]
     mask = torch.zeros((count, length), dtype=row.pool.shape.dtype).masked_fill_(hidden, float("-inf"))
-    return Chunk(row.pool, slice(start, start + count), row.index, length, mask.to(row.pool.shape.device))
+    device = row.pool.shape.device
+    return Chunk(
+        row.pool, slice(start, start + count), row.index, length, mask.to(device), positions[:, None].to(device)
+    )

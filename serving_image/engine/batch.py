@@ -44,6 +44,8 @@ class Batch:
     def plan(self) -> Plan:
         """Choose the next step's tokens and give each a place in the store."""
         plan = Plan()
+        for sequence in [each for each in self.running if each.row and each.row.owner != each.owner]:
+            self._requeue(sequence)  # it has become a long text: what is stored of it no longer fits
         for sequence in [each for each in self.running if each.missing == 1]:
             if sequence in self.running and self._make_room(sequence, 1):
                 plan.decoding.append(self._work(sequence, 1))
@@ -114,5 +116,8 @@ class Batch:
     def _preempt(self, sequence: Sequence) -> None:
         """The newest gives way and is computed anew later, from its prompt and its answer so far."""
         self.preemptions += 1
+        self._requeue(sequence)
+
+    def _requeue(self, sequence: Sequence) -> None:
         self.remove(sequence)
         self.waiting.appendleft(sequence)

@@ -7,13 +7,16 @@ import sys
 import psutil
 import torch
 
-from serving_image.engine import adapter_files, weights
+from serving_image.engine import adapter_files, probe, stock, weights
 from serving_image.engine.batch import Batch, Limits
+from serving_image.engine.fast_linear import speed_up
 from serving_image.engine.grammar import Grammars
 from serving_image.engine.kv import Shape, Store
 from serving_image.engine.lora import Adapters
 from serving_image.engine.protocol import Info
 from serving_image.engine.stepper import Stepper
+from serving_image.engine.stock import Stock
+from serving_image.engine.weights import Loaded
 from serving_image.errors import WeightsError
 from serving_image.settings import Settings
 from serving_image.source import Source
@@ -24,23 +27,45 @@ LARGEST_HEAP_BLOCK_BYTES = 2**25
 FREE_SHARE = 0.5  # of the memory that the weights leave; the rest is for activations and other programs
 
 
-def build(settings: Settings, source: Source) -> tuple[Stepper, Grammars, Info]:
+def build(settings: Settings, source: Source) -> tuple[Stepper | Stock, Grammars, Info]:
     """The engine, ready for requests."""
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
     _keep_freed_memory()
     loaded = weights.load(source, settings)
-    context, budget = _cache_tokens(settings, loaded.shape, loaded.context_tokens)
-    limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
     adapters = Adapters(loaded.model)
     for spec in settings.adapter:
         adapters.add(adapter_files.read(spec, loaded.model))
-    stepper = Stepper(loaded.model, Batch(Store(loaded.shape, budget, context), limits), adapters)
-    description = (
-        f"{type(loaded.model).__name__} in {loaded.shape.dtype} on {loaded.shape.device}, context {context} tokens, "
-        f"cache {budget} tokens ({budget * loaded.shape.token_bytes / 2**20:.0f} MiB)"
-    )
-    vocabulary = loaded.model.config.get_text_config().vocab_size
-    return stepper, Grammars(source, vocabulary), Info(context, vocabulary, description, loaded.losses)
+    try:
+        shape = probe.prepare(loaded.model)
+    except probe.NotOverRows as reason:
+        stepper, info = _one_by_one(settings, loaded, adapters, str(reason))
+    else:
+        stepper, info = _batching(settings, loaded, adapters, shape)
+    return stepper, Grammars(source, info.vocabulary), info
+
+
+def _batching(settings: Settings, loaded: Loaded, adapters: Adapters, shape: Shape) -> tuple[Stepper | Stock, Info]:
+    speed_up(loaded.model)
+    context, budget = _cache_tokens(settings, shape.token_bytes, loaded)
+    limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
+    stepper = Stepper(loaded.model, Batch(Store(shape, budget, context), limits), adapters)
+    size = f"cache {budget} tokens ({budget * shape.token_bytes / 2**20:.0f} MiB)"
+    return stepper, _info(loaded, context, size, loaded.losses)
+
+
+def _one_by_one(settings: Settings, loaded: Loaded, adapters: Adapters, reason: str) -> tuple[Stepper | Stock, Info]:
+    cost = stock.weigh(loaded.model)
+    room = _room_bytes(settings, loaded.model.device)
+    context, _ = _cache_tokens(settings, max(1, cost.token_bytes), loaded, cost.fixed_bytes)
+    stepper = Stock(loaded.model, adapters, cost, room, settings.max_running)
+    losses = (*loaded.losses, *(f"{loss}, as {reason}" for loss in stock.LOSSES))
+    return stepper, _info(loaded, context, f"cache {room / 2**20:.0f} MiB", losses)
+
+
+def _info(loaded: Loaded, context: int, size: str, losses: tuple[str, ...]) -> Info:
+    model = loaded.model
+    description = f"{type(model).__name__} in {model.dtype} on {model.device}, context {context} tokens, {size}"
+    return Info(context, model.config.get_text_config().vocab_size, description, losses)
 
 
 def _keep_freed_memory() -> None:
@@ -50,19 +75,23 @@ def _keep_freed_memory() -> None:
         libc.mallopt(MALLOC_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK_BYTES)
 
 
-def _cache_tokens(settings: Settings, shape: Shape, context: int) -> tuple[int, int]:
+def _cache_tokens(settings: Settings, token_bytes: int, loaded: Loaded, fixed_bytes: int = 0) -> tuple[int, int]:
     """(context, budget): one whole context always fits, so that every accepted request can be answered."""
-    free = _free_bytes(shape.device)
-    room = settings.kv_cache_bytes or int(free * FREE_SHARE)
-    budget = min(room // shape.token_bytes, settings.max_running * context)
+    context = loaded.context_tokens
+    room = _room_bytes(settings, loaded.model.device)
+    budget = min((room - fixed_bytes) // token_bytes, settings.max_running * context)
     if budget >= context:
         return context, budget
-    if settings.max_model_len:
+    if settings.max_model_len or budget <= 0:
         raise WeightsError(
-            f"--max-model-len {context} needs {context * shape.token_bytes / 2**20:.0f} MiB of cache and "
-            f"{room / 2**20:.0f} MiB are free for it; {budget} tokens fit"
+            f"--max-model-len {context} needs {(context * token_bytes + fixed_bytes) / 2**20:.0f} MiB of cache and "
+            f"{room / 2**20:.0f} MiB are free for it; {max(0, budget)} tokens fit"
         )
     return budget, budget
+
+
+def _room_bytes(settings: Settings, device: torch.device) -> int:
+    return settings.kv_cache_bytes or int(_free_bytes(device) * FREE_SHARE)
 
 
 def _free_bytes(device: torch.device) -> int:

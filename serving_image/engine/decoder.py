@@ -14,13 +14,18 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM,
 from serving_image.engine.attention import Step, attend_rows
 from serving_image.engine.fast_linear import Packed, Part
 from serving_image.engine.lora import LoraLinear
+from serving_image.engine.scoring import Scoring
 
 KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
 
 def understands(model: Any) -> bool:
-    """Its layers are exactly those below."""
-    return type(model) in KNOWN and model.config.hidden_act == "silu"
+    """Its layers are exactly those below, and see all tokens."""
+    return (
+        type(model) in KNOWN
+        and model.config.hidden_act == "silu"
+        and getattr(model.config, "sliding_window", None) is None
+    )
 
 
 class Decoder:
@@ -73,6 +78,7 @@ class Layer:
         self._dim = attention.head_dim
         self._keys = attention.k_proj.out_features // self._dim
         self._queries = attention.q_proj.out_features // self._dim
+        self._scoring = Scoring(attention.scaling)
         self._heads: Norm | None = None
         if hasattr(attention, "q_norm"):
             self._heads = Norm(attention.q_norm, attention.k_norm, counts=(self._queries, self._keys))
@@ -86,7 +92,7 @@ class Layer:
             turning = self._heads(turning)
         turned = torch.addcmul(turning * cos, turning.roll(self._dim // 2, -1), sin)
         queries, keys, values = turned[:, : self._queries], turned[:, self._queries :], states[:, -self._keys :]
-        attended = attend_rows(attention.layer_idx, queries, keys, values, step, attention.scaling)
+        attended = attend_rows(attention.layer_idx, queries, keys, values, step, self._scoring)
         x = _plus(attention.o_proj, attended.reshape(len(x), -1), x)
         return _plus(network.down_proj, _gated(network, self._between(x)), x)
 

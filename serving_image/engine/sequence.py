@@ -6,7 +6,8 @@ from random import Random
 from serving_image.engine.grammar import Matcher
 from serving_image.engine.kv import Row
 from serving_image.engine.lora import Adapter
-from serving_image.requests import Request
+from serving_image.errors import EngineError
+from serving_image.requests import Finish, Progress, Request, Token
 
 
 @dataclass(eq=False)
@@ -20,11 +21,17 @@ class Sequence:
     adapter: Adapter | None = None
     row: Row | None = None  # None while it waits
     started: bool = False
+    short_tokens: int | None = None  # above so many, positions have other values: see longrope.py
 
     @classmethod
     def of(cls, request: Request, matcher: Matcher | None = None, adapter: Adapter | None = None) -> "Sequence":
         """A new one; without a seed the tokens differ every time."""
         return cls(request, list(request.prompt), Random(request.sampling.seed), matcher, adapter)
+
+    @property
+    def long(self) -> bool:
+        """Its positions have the values of long texts."""
+        return self.short_tokens is not None and len(self.tokens) > self.short_tokens
 
     @property
     def computed(self) -> int:
@@ -34,7 +41,8 @@ class Sequence:
     @property
     def owner(self) -> str | None:
         """Whose keys and values its own may be shared with."""
-        return self.adapter.key if self.adapter else None
+        key = self.adapter.key if self.adapter else None
+        return f"{key or ''}+long" if self.long else key
 
     @property
     def answer(self) -> list[int]:
@@ -72,3 +80,21 @@ class Plan:
     def all(self) -> list[Work]:
         """In the order of the line."""
         return self.decoding + self.prefill
+
+
+def take(sequence: Sequence, token: Token | EngineError) -> Progress:
+    """Take its next token over; says whether it is complete, or cannot go on."""
+    try:
+        if isinstance(token, EngineError):
+            raise token
+        return Progress(sequence.request.id, (token,), finish=_finish(sequence, token))
+    except EngineError as error:
+        return Progress(sequence.request.id, finish="error", message=str(error))
+
+
+def _finish(sequence: Sequence, token: Token) -> Finish | None:
+    request = sequence.request
+    sequence.tokens.append(token.id)
+    if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
+        return "stop"
+    return "length" if len(sequence.answer) >= request.max_tokens else None

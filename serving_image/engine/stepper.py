@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from serving_image.engine import sampling
+from serving_image.engine import longrope, sampling
 from serving_image.engine.batch import Batch
 from serving_image.engine.forward import Forward, pool_of
 from serving_image.engine.grammar import Matcher
 from serving_image.engine.lora import Adapters
-from serving_image.engine.sequence import Plan, Sequence, Work
+from serving_image.engine.sequence import Plan, Sequence, Work, take
 from serving_image.errors import EngineError
-from serving_image.requests import Finish, Progress, Request, Stats, Token
+from serving_image.requests import Progress, Request, Stats, Token
 
 
 class Stepper:
@@ -24,6 +24,7 @@ class Stepper:
     def __init__(self, model: Any, batch: Batch, adapters: Adapters) -> None:
         self.model = model
         self.adapters = adapters
+        self._rope = longrope.install(model)
         self.batch = batch
         self._by_id: dict[str, Sequence] = {}
         self.forward = Forward(model)
@@ -39,6 +40,7 @@ class Stepper:
         if request.adapter and adapter is None:
             return f"the adapter {request.adapter} was removed before the request began"
         self._by_id[request.id] = sequence = Sequence.of(request, matcher, adapter)
+        sequence.short_tokens = longrope.boundary(self.model.config)
         self.batch.add(sequence)
         return None
 
@@ -80,6 +82,8 @@ class Stepper:
     def _run(self, plan: Plan) -> list[Progress]:
         sequences = [work.sequence for work in plan.all if work.complete]
         self.adapters.select([work.sequence.adapter for work in plan.all for _ in range(work.count)])
+        if self._rope:
+            self._rope.select([work.sequence.long for work in plan.all for _ in range(work.count)])
         logits = self.forward(plan)
         tokens = sampling.choose(logits, sequences) if sequences else []
         for work in plan.all:
@@ -99,28 +103,14 @@ class Stepper:
 
     def _postprocess(self, sequence: Sequence, token: Token | EngineError) -> Progress:
         """Take the token over, and end the sequence where it is complete or cannot go on."""
-        try:
-            if isinstance(token, EngineError):
-                raise token
-            finish = _finish(sequence, token)
-        except EngineError as error:
+        progress = take(sequence, token)
+        if progress.finish:
             self._forget(sequence)
-            return Progress(sequence.request.id, finish="error", message=str(error))
-        if finish:
-            self._forget(sequence)
-        return Progress(sequence.request.id, (token,), finish=finish)
+        return progress
 
     def _forget(self, sequence: Sequence) -> None:
         self._by_id.pop(sequence.request.id, None)
         self.batch.remove(sequence)
-
-
-def _finish(sequence: Sequence, token: Token) -> Finish | None:
-    request = sequence.request
-    sequence.tokens.append(token.id)
-    if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
-        return "stop"
-    return "length" if len(sequence.answer) >= request.max_tokens else None
 
 
 _row_index = attrgetter("sequence.row.index")

@@ -1,6 +1,5 @@
 """The model's files: what is wrong with them is said by name; quantized and packed ones serve too."""
 
-import json
 import shutil
 import struct
 from pathlib import Path
@@ -14,8 +13,6 @@ from serving_image.source import find
 from tests.serving.servers import running
 
 CHAT = {"prompt": "What is the capital of France?", "generate_kwargs": {"max_length": 100, "do_sample": False}}
-
-SHORT = {"max_new_tokens": 12, "do_sample": False}
 
 
 @pytest.fixture
@@ -60,27 +57,6 @@ def test_offline_without_the_model_says_so(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert "example/model: Hugging Face cannot be reached and the cache" in problem("example/model")
-
-
-def windowed(folder: Path, **more: object) -> str:
-    """The small model as one whose layers see 64 tokens at a time."""
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": 64, **more}
-    (folder / "config.json").write_text(json.dumps(config))
-    return str(folder)
-
-
-def test_a_sliding_window_ends_the_context_and_the_log_says_so(folder: Path, tmp_path: Path):
-    with running(tmp_path, model=windowed(folder)) as server, server.http() as http:
-        assert http.get("/v1/models").json()["data"][0]["max_model_len"] == 64
-        assert "context: 64 tokens instead of 8192" in server.text()
-        assert "Paris" in http.post("/chat", json={"prompt": CHAT["prompt"], "generate_kwargs": SHORT}).json()["Result"]
-
-
-def test_a_context_beyond_the_window_is_refused_with_the_reason(folder: Path, tmp_path: Path):
-    with running(tmp_path, "--max-model-len", "100", model=windowed(folder), wait=False) as server:
-        assert server.process.wait(300) == 1
-        assert "--max-model-len 100: layers of this model see 64 tokens at a time" in server.text()
 
 
 @pytest.mark.parametrize("flags", [("--quantization", "nf4"), ("--quantization", "int8"), ("--dtype", "bfloat16")])

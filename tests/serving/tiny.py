@@ -26,6 +26,11 @@ def make(folder: Path, shards: int = 1) -> Path:
     model = LlamaForCausalLM(config)
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     model.save_pretrained(folder, max_shard_size="50GB" if shards == 1 else size // shards)
+    add_tokenizer(folder)
+    return folder
+
+
+def add_tokenizer(folder: Path) -> None:
+    """The small model's, with its chat template."""
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(small_model.folder() / name, folder / name)
-    return folder
