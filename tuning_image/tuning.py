@@ -10,7 +10,7 @@ from tuning_image.errors import OutOfMemoryError, UserError
 from tuning_image.output import result
 from tuning_image.preparing import Prepared
 from tuning_image.settings import Settings
-from tuning_image.training import memory, model, ranks, samples, train
+from tuning_image.training import fitting, memory, model, ranks, samples, train
 
 Told = Callable[[dict[str, Any]], None]
 
@@ -51,6 +51,7 @@ def _share(place: processes.Place, told: Told, settings: Settings, prepared: Pre
 def _learn(settings: Settings, prepared: Prepared, pieces: tuple[int, int], told: Told) -> None:
     precision = model.choose_precision(settings.config)
     print(f"precision: {precision.dtype} ({precision.reason})", flush=True)
+    fitting.check(settings, precision, prepared.train, pieces[0])
     adapted = model.load(settings, precision)
     outcome = train.train(settings, adapted, prepared.train, prepared.validation, pieces, told)
     is_main = ranks.is_main()

@@ -45,12 +45,19 @@ def load(settings: Settings, precision: Precision) -> Any:
     Raises:
         UserError: If the model's folder is incomplete or the adapter does not fit the model.
     """
+    torch.manual_seed(settings.config.TrainingArguments.seed)
+    return adapted(settings, base_model(settings, precision))
+
+
+def adapted(settings: Settings, base: Any) -> Any:
+    """`base` with a fresh adapter on it.
+
+    Raises:
+        UserError: If the adapter does not fit the model.
+    """
     from peft import LoraConfig, get_peft_model
 
-    config = settings.config
-    torch.manual_seed(config.TrainingArguments.seed)
-    base = base_model(settings, precision)
-    lora = config.LoraConfig.model_dump()
+    lora = settings.config.LoraConfig.model_dump()
     lora["target_modules"] = lora["target_modules"] or "all-linear"
     try:
         return get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **lora))

@@ -1,0 +1,132 @@
+"""The memory that a training takes, term by term, told before anything is loaded. Called by training.fitting.
+
+The terms are those of the plan (kaito_components/sizing/tuning.py; tests/unit/test_tuning_memory.py compares both). The
+plan counts on KAITO's image too; here is what this one does: the loss in pieces, rows as long as the data has them,
+and no number turned into 32 bits that is not trained.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+GIB = 1024**3
+# QLoRA (arXiv:2305.14314): 4 bits a number, and constants of 0.127 bits with double quantization, 0.5 without.
+FOUR_BITS, FOUR_BITS_PLAIN = 4.127, 4.5
+LOGIT_BYTES = 12  # the logit as computed, in float32, and what its loss and its gradient need besides
+OPTIMIZER_BYTES = {"adamw_torch": 8, "paged_adamw_32bit": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}  # others: none
+ACTIVATIONS, ACTIVATIONS_LEAST = 1.05, 0.9  # of what is counted; tests/tuning/test_estimate.py counts what is kept
+RUNTIME = {"cuda": 1.0 * GIB, "cpu": 0.25 * GIB}  # kernels, workspaces, what the libraries keep for themselves
+FRAGMENTATION = 0.05  # of all others; KAITO 0.12 counts 0.05 (estimator.go)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model and the adapter on it, in numbers."""
+
+    numbers: int  # of the base model
+    linear: int  # of them, what is quantized: linear layers but the output layer
+    widest: int  # of the largest linear layer
+    trained: int
+    layers: int
+    hidden: int
+    queries: int  # width of all heads together
+    feed_forward: int
+    vocabulary: int
+    adapted_inputs: int  # of one layer: the widths of what goes into each linear layer with an adapter, added up
+
+
+@dataclass(frozen=True)
+class Training:
+    """What of the settings, the hardware and the data decides memory. Rows are counted at their longest."""
+
+    weight_bits: int  # 4, 8, 16 or 32
+    value_bytes: int  # of an activation
+    row_tokens: int
+    row_learned: int  # of these tokens
+    rows: int = 1  # at a time
+    checkpointing: bool = True
+    double_quantized: bool = True
+    optimizer: str = "adamw_torch"
+    piece_logits: int | None = None  # as many logits at a time; None: those of all learned tokens
+    device: str = "cuda"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of the sum, in bytes: what is likely, what it takes in any case, and how it comes about."""
+
+    name: str
+    likely: int
+    least: int
+    how: str
+
+
+def terms(shape: Shape, training: Training) -> tuple[Term, ...]:
+    """What the device must hold."""
+    parts = [_weights(shape, training), *_adapter(shape, training), *_activations(shape, training)]
+    if training.weight_bits < 16:
+        how = "the widest layer, unpacked to compute with it"
+        parts.append(Term("unpacking", shape.widest * training.value_bytes, 0, how))
+    parts.append(Term("runtime", int(RUNTIME[training.device]), 0, "kernels and workspaces of the libraries"))
+    rest = int(FRAGMENTATION * sum(one.likely for one in parts))
+    return (*parts, Term("fragmentation", rest, 0, f"{FRAGMENTATION:.0%} of the others"))
+
+
+def _weights(shape: Shape, training: Training) -> Term:
+    bits = training.weight_bits
+    if bits >= 16:
+        taken = shape.numbers * bits // 8
+        return Term("weights", taken, taken, f"{shape.numbers:,} numbers in {bits} bits")
+    each = 8.0 if bits == 8 else FOUR_BITS if training.double_quantized else FOUR_BITS_PLAIN
+    rest = shape.numbers - shape.linear
+    taken = int(each * shape.linear / 8) + rest * training.value_bytes
+    how = f"{shape.linear:,} numbers in {each:g} bits, {rest:,} in {8 * training.value_bytes}"
+    return Term("weights", taken, taken, how)
+
+
+def _adapter(shape: Shape, training: Training) -> Iterator[Term]:
+    each = OPTIMIZER_BYTES.get(training.optimizer, 0)
+    optimizer, paged = each * shape.trained, training.optimizer.startswith("paged")
+    yield Term("adapter", 4 * shape.trained, 4 * shape.trained, f"{shape.trained:,} numbers in 32 bits")
+    yield Term("gradients", 4 * shape.trained, 4 * shape.trained, "one for each number of the adapter")
+    yield Term("optimizer", optimizer, 0 if paged else optimizer, f"{training.optimizer}: {each} bytes a number")
+
+
+def _activations(shape: Shape, training: Training) -> Iterator[Term]:
+    """What the forward pass keeps for the backward pass, and the logits.
+
+    With checkpointing each layer keeps its input alone; one layer at a time is computed again, when the loss is done.
+    """
+    tokens = training.rows * training.row_tokens
+    count = training.rows * training.row_learned * shape.vocabulary
+    if training.piece_logits is not None:
+        count = min(count, training.piece_logits)
+    logits, layer = LOGIT_BYTES * count, tokens * kept_per_token(shape, training)
+    kept, how = shape.layers * layer, f"{tokens} tokens at a time, all that {shape.layers} layers need to go back"
+    if training.checkpointing:
+        kept = shape.layers * tokens * shape.hidden * training.value_bytes + max(0, 2 * layer - logits)
+        how = f"{tokens} tokens at a time, the inputs of {shape.layers} layers and one layer in full"
+    yield Term("activations", int(ACTIVATIONS * kept), int(ACTIVATIONS_LEAST * kept), how)
+    yield Term("logits", logits, 2 * count, f"{count // shape.vocabulary} tokens of {shape.vocabulary} at a time")
+
+
+def kept_per_token(shape: Shape, training: Training) -> int:
+    """Bytes of one layer and token: norms in 32 bits; queries, keys, values and output of attention; gate, its
+    activation and the other half; and what goes into each linear layer with an adapter, in the adapter's 32 bits.
+
+    Beside 16-bit weights each adapter has a copy; in 32 bits those with the same input share it.
+    """
+    inputs = shape.adapted_inputs
+    if training.value_bytes == 4:
+        inputs = min(inputs, 2 * shape.hidden + shape.queries + shape.feed_forward)
+    wide = 3 * shape.feed_forward + 4 * shape.queries
+    return 8 * shape.hidden + training.value_bytes * wide + 4 * inputs
+
+
+def likely(parts: tuple[Term, ...]) -> int:
+    """The sum."""
+    return sum(one.likely for one in parts)
+
+
+def least(parts: tuple[Term, ...]) -> int:
+    """What no run takes less than."""
+    return sum(one.least for one in parts)
