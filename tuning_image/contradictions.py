@@ -1,6 +1,5 @@
 """Settings that are each right and together wrong. Called by settings."""
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 
 from tuning_image import servers
@@ -51,8 +50,6 @@ def _training(config: Config, arguments: Arguments, origins: Mapping[str, str]) 
             "TrainingArguments.neftune_noise_alpha: the noise would be weaker than asked with several rows end to end; "
             "set packing: false and per_device_train_batch_size: 1, and gradient_accumulation_steps instead"
         )
-    if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
-        yield f"TrainingArguments.report_to: the package {training.report_to} is not installed in this image"
     if training.max_steps == 0 or training.max_steps < -1:
         yield f"TrainingArguments.max_steps: {training.max_steps} must be a positive number, or -1 for whole epochs"
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tuning_image import tracking
 from tuning_image.arguments import Arguments
 from tuning_image.contradictions import contradictions
 from tuning_image.errors import UserError
@@ -60,6 +61,7 @@ def read(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     config = _validated(values, origins, problems)
     if judged := config or _validated(_without(values, problems), origins, []):
         problems += contradictions(judged, arguments, origins)
+        problems += tracking.problems(judged.TrainingArguments.report_to, environment)
     if problems or config is None:
         raise UserError("\n".join(problems))
     return Settings(arguments, config, origins)

@@ -1,6 +1,8 @@
-"""How far training is: a line per step, `progress.jsonl`, `loss.png`. Called by training.train."""
+"""How far training is: a line per step or one that stays, `progress.jsonl`, `loss.png`. Called by training.train."""
 
 import json
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ class Progress(TrainerCallback):
         self._file, self._picture = output / FILE, output / "loss.png"
         self.trainer: Any = None
         self._start, self._first_step = 0.0, 0
+        self._line_is_open = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._start, self._first_step = time.monotonic(), state.global_step
@@ -35,7 +38,24 @@ class Progress(TrainerCallback):
         with self._file.open("a") as file:
             file.write(json.dumps(entry) + "\n")
         self._told(entry)
-        print(line(entry), flush=True)
+        self._show(entry)
+
+    def _show(self, entry: dict[str, Any]) -> None:
+        """A line each in a log; on a terminal one that stays, and below it each evaluation."""
+        if not sys.stdout.isatty():
+            print(line(entry), flush=True)
+            return
+        if "eval_loss" in entry:
+            self.end_line()
+        self._line_is_open = "loss" in entry
+        text = line(entry)[: shutil.get_terminal_size().columns - 1]
+        print(f"\r\x1b[K{text}", end="" if self._line_is_open else "\n", flush=True)
+
+    def end_line(self) -> None:
+        """Before anything else is said."""
+        if self._line_is_open:
+            print(flush=True)
+        self._line_is_open = False
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:

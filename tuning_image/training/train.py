@@ -1,5 +1,6 @@
 """From tokens and a model to a trained adapter. Called by run."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from tuning_image import tracking
 from tuning_image.data.tokens import Tokens
 from tuning_image.errors import OutOfMemoryError, StoppedError, UserError
 from tuning_image.settings import Settings
 from tuning_image.training import batches, callbacks, checkpoints, memory, progress, ranks
-from tuning_image.training.model import uses_gpu
+from tuning_image.training.model import choose_precision, uses_gpu
 from tuning_image.training.trainer import AdapterTrainer
 
 OWN = {"max_length", "packing", "assistant_only_loss", "completion_only_loss", "loss_type", "beta"}
@@ -71,6 +73,7 @@ def _once(
 ) -> Outcome:
     config, output = settings.config.TrainingArguments, settings.arguments.output
     packed = batches.bins(rows, config.max_length if config.packing else None)
+    os.environ.update(tracking.places(config.report_to, output, os.environ))
     stop, shown = callbacks.StopOnSignal(), progress.Progress(output, told)
     trainer = AdapterTrainer(
         settings,
@@ -97,6 +100,7 @@ def _once(
     try:
         result = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     finally:
+        shown.end_line()
         stop.done()
     if stop.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise StoppedError(f"SIGTERM: stopped at step {trainer.state.global_step}; the same command goes on from there")
@@ -126,7 +130,7 @@ def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: in
         "activation_checkpointing": gpu if config.gradient_checkpointing is None else config.gradient_checkpointing,
         "activation_checkpointing_kwargs": {"use_reentrant": False},
         "eval_strategy": config.eval_strategy if evaluated else "no",
-        "fp16": gpu and not torch.cuda.is_bf16_supported(including_emulation=False),
+        "fp16": gpu and choose_precision(settings.config).dtype == torch.float16,  # with a scaler of the loss
         "use_cpu": not gpu,
         "ddp_backend": "gloo" if ranks.count() > 1 and not gpu else None,
         "remove_unused_columns": False,
