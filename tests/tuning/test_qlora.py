@@ -1,4 +1,4 @@
-"""4 bit: gradients are those of the dequantized weights, also after a forward without gradients."""
+"""4 and 8 bit: gradients are those of the dequantized weights, also after a forward without gradients."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import read
+from test_training import curve, settings
 
 from tuning_image import run as running
 from tuning_image.training import batches, losses, model
@@ -17,12 +18,17 @@ def gradients(of: Any, batch: Any) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in of.named_parameters() if p.grad is not None}
 
 
+EIGHT = ("--set", "QuantizationConfig.load_in_4bit=false", "--set", "QuantizationConfig.load_in_8bit=true")
+BITS = pytest.mark.parametrize("quantized", [(), EIGHT], ids=["4 bit", "8 bit"], indirect=True)
+
+
 @pytest.fixture
-def quantized(tmp_path: Path, chats: Path, tiny_folder: Path) -> tuple[Any, Any]:
-    """A 4-bit model in bfloat16 whose adapter already does something, and a batch."""
+def quantized(request: Any, tmp_path: Path, chats: Path, tiny_folder: Path) -> tuple[Any, Any]:
+    """A quantized model in bfloat16 whose adapter already does something, and a batch."""
     output = tmp_path / "out"
     output.mkdir()
-    chosen = read(output, chats, "--method", "qlora", "--set", "ModelConfig.torch_dtype=bfloat16", model=tiny_folder)
+    flags = ("--method", "qlora", "--set", "ModelConfig.torch_dtype=bfloat16", *getattr(request, "param", ()))
+    chosen = read(output, chats, *flags, model=tiny_folder)
     made = model.load(chosen, model.Precision(torch.bfloat16, "test"))
     for name, parameter in made.named_parameters():
         if "lora_B" in name:
@@ -31,19 +37,29 @@ def quantized(tmp_path: Path, chats: Path, tiny_folder: Path) -> tuple[Any, Any]
 
 
 def dequantize(of: Any) -> None:
-    """Puts plain layers of the same weights in place of the 4-bit ones."""
-    from bitsandbytes.functional import dequantize_4bit
-    from bitsandbytes.nn import Linear4bit
-
+    """Puts plain layers of the same weights in place of the quantized ones."""
     for parent in list(of.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, Linear4bit):
-                weights = dequantize_4bit(child.weight.data, child.weight.quant_state)
+            if (weights := plain_weights(child)) is not None:
                 plain = torch.nn.Linear(child.in_features, child.out_features, bias=False, dtype=torch.bfloat16)
                 plain.weight = torch.nn.Parameter(weights.to(torch.bfloat16), requires_grad=False)
                 setattr(parent, name, plain)
 
 
+def plain_weights(layer: Any) -> torch.Tensor | None:
+    """The numbers that a quantized layer stands for. Source: LLM.int8(), arXiv:2208.07339, equation 3."""
+    from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    if isinstance(layer, Linear4bit):
+        return dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+    if isinstance(layer, Linear8bitLt):
+        scales = layer.weight.SCB if layer.weight.SCB is not None else layer.state.SCB
+        return layer.weight.data.float() * scales[:, None] / 127
+    return None
+
+
+@BITS
 def test_gradients_are_those_of_the_dequantized_weights_after_an_evaluation(quantized: tuple[Any, Any]) -> None:
     of, batch = quantized
     of.eval()
@@ -64,3 +80,8 @@ def test_the_weights_are_4_bit_and_frozen(quantized: tuple[Any, Any]) -> None:
 
     assert sum(isinstance(module, Linear4bit) for module in of.modules()) == 14
     assert all("lora_" in name for name, parameter in of.named_parameters() if parameter.requires_grad)
+
+
+def test_in_8_bit_training_learns(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
+    running.run(settings(tmp_path / "out", chats, tiny_folder, "--method", "qlora", *EIGHT))
+    assert curve(tmp_path / "out")[-1] < curve(tmp_path / "out")[0] - 0.5

@@ -28,6 +28,34 @@ def test_only_what_the_assistant_says_is_learned(tokenizer: Any) -> None:
     assert learned(tokenizer, conversation()) == "Uno.<|im_end|>Dos.<|im_end|>"
 
 
+FOUR_TURNS = (
+    ("user", " One? "), ("assistant", " Uno. "), ("user", "Two?"), ("assistant", "Dos.\n"),
+    ("user", "Uno."), ("assistant", "Yes, Uno."),
+)  # fmt: skip
+# Shapes that models come with, without {% generation %}; most strip what a turn says.
+TEMPLATES = {
+    "brackets": "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content|trim }} [/INST]"
+    "{% else %} {{ m.content|trim }}</s>{% endif %}{% endfor %}",
+    "gemma": "{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+    "{{ m.content|trim }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+    "llama 3": "{% for m in messages %}<|head|>{{ m.role }}<|/head|>\n\n{{ m.content|trim }}<|eot|>{% endfor %}"
+    "{% if add_generation_prompt %}<|head|>assistant<|/head|>\n\n{% endif %}",
+    "phi": "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+    "ends": "{% for m in messages %}<{{ m.role }}>{{ m.content|trim }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% else %}<|endoftext|>{% endif %}",
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_token_of_a_user_is_learned_whatever_the_template(tokenizer: Any, monkeypatch: Any, name: str) -> None:
+    monkeypatch.setattr(tokenizer, "chat_template", TEMPLATES[name])
+    said = learned(tokenizer, Example(messages=FOUR_TURNS))
+    for text in ("One?", "Two?", "user", "INST", "<|head|>", "<start_of_turn>"):
+        assert text not in said
+    assert said.count("Uno.") == 2 and "Dos." in said and "Yes," in said
+
+
 def test_a_template_that_changes_earlier_turns_still_finds_them(tokenizer: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(tokenizer, "chat_template", CHANGING)
     assert "Uno." in learned(tokenizer, conversation()) and "Two?" not in learned(tokenizer, conversation())

@@ -52,12 +52,14 @@ def reference_loss(of: Any, row: Tokens) -> float:
     return float(torch.nn.functional.cross_entropy(logits[0, :-1], labels[0, 1:], reduction="sum"))
 
 
-def test_an_untrained_adapter_changes_nothing(ready: tuple[Any, list[Tokens]]) -> None:
+def test_an_untrained_adapter_gives_the_logits_of_the_base(ready: tuple[Any, list[Tokens]]) -> None:
     tuned, rows = ready
-    batch = batches.collate([(rows[0],)])
-    with torch.no_grad(), tuned.disable_adapter():
-        base = losses.token_losses(tuned, batch)
-    assert torch.equal(losses.token_losses(tuned, batch), base)
+    asked = {"input_ids": torch.tensor([rows[0].ids]), "segments": (len(rows[0].ids),)}
+    with torch.no_grad():
+        found = tuned(**asked).logits
+        with tuned.disable_adapter():
+            base = tuned(**asked).logits
+    assert torch.equal(found, base) and all(p.any() for name, p in tuned.named_parameters() if "lora_A" in name)
 
 
 def test_rows_end_to_end_have_the_loss_of_rows_apart(ready: tuple[Any, list[Tokens]]) -> None:

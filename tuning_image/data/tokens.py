@@ -93,6 +93,9 @@ def _turn(tokenizer: Any, messages: Messages, index: int, text: str) -> Span:
     content = messages[index][1].strip()
     if text.startswith(before) and text.startswith(after):
         return len(before), len(text[: len(after)].rstrip())
+    if text.startswith(before) and text[len(before) :].lstrip().startswith(content):
+        start = text.index(content, len(before))
+        return start, start + len(content)
     start = text.rfind(content, 0, len(text)) if index == len(messages) - 1 else text.find(content)
     if start < 0 or text.count(content) != 1:
         raise RowError(f"the chat template changes messages[{index}] when others follow: its place cannot be told")
