@@ -1,5 +1,6 @@
 """What the log says after each step: lines that `kaito status` reads; tests/unit/live holds it to the same file."""
 
+import contextlib
 import json
 import os
 import pty
@@ -20,6 +21,16 @@ def test_a_step_is_said_as_others_read_it(known: dict[str, object]) -> None:
     assert progress.line(known["entry"]) == known["line"]
 
 
+def everything(terminal: int) -> str:
+    """What was written to it before its other side was closed, which Linux tells by EIO."""
+    found = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 10_000):
+            found += part
+    os.close(terminal)
+    return found.decode()
+
+
 def test_a_terminal_shows_one_line_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     state = SimpleNamespace(global_step=0, max_steps=3, is_world_process_zero=True)
@@ -37,7 +48,6 @@ def test_a_terminal_shows_one_line_that_stays(tmp_path: Path, monkeypatch: pytes
             shown.on_log(None, state, None, logs=logs)
         shown.end_line()
         shown.end_line()
-    first, second, last, rest = os.read(ours, 10_000).decode().split("\r\n")
-    os.close(ours)
+    first, second, last, rest = everything(ours).split("\r\n")
     assert first.count("\r\x1b[K") == 2 and "loss 3.0" in first and "loss 2.0" in first.rpartition("\r")[2]
     assert "eval loss 2.5" in second and "loss 1.0" in last and not rest
