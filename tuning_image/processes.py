@@ -21,6 +21,7 @@ from typing import Any
 from tuning_image.errors import OutOfMemoryError, StoppedError, TryAgainError, TuningError, UserError
 
 SECONDS_TO_EXPLAIN = 3.0  # after the first failure: the others may know the cause
+SECONDS_TO_END = 60.0  # after all work is done: threads of libraries may never end
 Told = Callable[[dict[str, Any]], None]
 
 
@@ -88,6 +89,8 @@ def _run(work: Callable[..., None], place: Place, pipe: Any, given: Path) -> Non
     except TuningError as error:
         pipe.send(error)
         sys.exit(error.exit_code)
+    finally:
+        pipe.close()
 
 
 def _end_with_parent() -> None:
@@ -126,8 +129,8 @@ def _watch(workers: Sequence[_Worker], told: Told) -> _Worker | None:
         for ready in connection.wait(list(open_pipes), timeout=0.5):
             try:
                 message: Any = ready.recv()  # type: ignore[union-attr, call-arg]  # only pipes are waited for
-            except (EOFError, ConnectionResetError):  # it has ended
-                open_pipes.pop(ready).process.join()
+            except (EOFError, ConnectionResetError):
+                _let_end(open_pipes.pop(ready))
                 continue
             if isinstance(message, TuningError):
                 open_pipes[ready].failure = message
@@ -136,6 +139,17 @@ def _watch(workers: Sequence[_Worker], told: Told) -> _Worker | None:
         if first is None and (first := next((w for w in workers if w.failed or w.failure), None)):
             deadline = time.monotonic() + SECONDS_TO_EXPLAIN
     return first
+
+
+def _let_end(worker: _Worker) -> None:
+    """It has closed its pipe, so its work is done."""
+    worker.process.join(SECONDS_TO_END)
+    if worker.process.is_alive():
+        worker.failure = worker.failure or TryAgainError(
+            f"{worker.process.name}: its work was done, and it did not end"
+        )
+        worker.process.kill()
+        worker.process.join()
 
 
 def _cause(workers: Sequence[_Worker], first: _Worker, stopped: bool) -> TuningError:

@@ -1,6 +1,7 @@
 """What the processes of test_processes do: they import it, and nothing heavy with it."""
 
 import os
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,11 @@ def second_dies(place: Place, told: Told) -> None:
     if place.rank == 1:
         os.kill(os.getpid(), 9)
     time.sleep(600)
+
+
+def second_does_not_end(place: Place, told: Told) -> None:
+    if place.rank:
+        threading.Thread(target=time.sleep, args=(600,)).start()
 
 
 def first_loses_its_neighbour(place: Place, told: Told) -> None:

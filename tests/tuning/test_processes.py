@@ -87,6 +87,12 @@ def test_a_process_that_waits_for_another_for_ever_says_so_and_ends_the_run(toge
         processes.together(jobs.second_is_stuck, 2, (together,), print)
 
 
+def test_a_process_that_does_its_work_and_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "SECONDS_TO_END", 1.0)
+    with pytest.raises(TryAgainError, match="rank 1: its work was done, and it did not end"):
+        processes.together(jobs.second_does_not_end, 2, (), print)
+
+
 def test_where_a_process_cannot_be_started_those_before_it_end(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
 
