@@ -28,7 +28,8 @@ from serving_image.setting_types import (
 )
 
 PREFIX = "SERVING_"
-TOOL_FORMATS = ("hermes", "granite4", "qwen3_coder", "mistral", "llama3_json", "phi4_mini_json")  # api/tool_formats.py
+# Of api/tool_formats.py.
+TOOL_FORMATS = ("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json", "phi4_mini_json")
 
 
 def setting(default: Any, parse: Callable[[str], Any], explanation: str) -> Any:

@@ -21,7 +21,7 @@ RESULTS_PATH = "/mnt/results"
 WEIGHTS_PATH = "/workspace/weights"
 CONFIG_PATH = "/mnt/config"
 API_KEY_PATH = "/mnt/api-key"
-TOOL_PARSERS = ("hermes", "granite4", "qwen3_coder", "mistral", "llama3_json")  # that our serving image has
+TOOL_PARSERS = ("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json")  # of our serving image
 TEMPLATES_PATH = "/workspace/chat_templates"  # in KAITO's base image
 
 

@@ -71,6 +71,14 @@ def _qwen3_coder(text: str, properties: Properties) -> Calls:
     return [(found[1], {key: _typed(value, kinds.get(key, {})) for key, value in pairs})]
 
 
+def _deepseek_v3(text: str, _: Properties) -> Calls:
+    """`function<｜tool▁sep｜>NAME` and the arguments as a block of JSON, between marks; several in a row."""
+    pattern = r"<｜tool▁call▁begin｜>function<｜tool▁sep｜>([\w.-]+)\s*```json\s*(.*?)\s*```\s*<｜tool▁call▁end｜>\s*"
+    _present(re.fullmatch(rf"\s*({pattern})+", text, re.DOTALL))
+    found = re.findall(pattern, text, re.DOTALL)
+    return [_call({"name": name, "arguments": json.loads(given)}, "arguments") for name, given in found]
+
+
 def _typed(text: str, schema: Mapping[str, Any]) -> Any:
     return text if schema.get("type", "string") == "string" else json.loads(text)
 
@@ -93,6 +101,7 @@ FORMATS = {
     "hermes": Format(*_TAGS, _hermes),
     "granite4": Format(*_TAGS, _hermes),
     "qwen3_coder": Format(*_TAGS, _qwen3_coder),
+    "deepseek_v3": Format(("<｜tool▁calls▁begin｜>",), "<｜tool▁calls▁end｜>", _deepseek_v3),
     "mistral": Format(("[TOOL_CALLS]",), "", _mistral),
     "llama3_json": Format(("<|python_tag|>", '{"name"', '{ "name"', '{"type"', "{\n"), "", _llama3, only_first=True),
     "phi4_mini_json": Format(("functools",), "", _json_list, only_first=True),

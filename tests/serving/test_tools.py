@@ -4,11 +4,12 @@ import json
 
 import openai
 import pytest
+import yaml
 
 from serving_image.api.tool_formats import FORMATS
 from serving_image.api.tools import Reader, Wanted
 from serving_image.settings import TOOL_FORMATS
-from tests.serving.servers import Running
+from tests.serving.servers import ROOT, Running
 
 MODEL = "smollm2-135m-instruct"
 QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -19,6 +20,8 @@ WRITTEN = {
     "hermes": HERMES,
     "granite4": HERMES,
     "qwen3_coder": "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
+    "deepseek_v3": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n"
+    '{"city": "Paris"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
     "mistral": '[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Paris"}}]',
     "llama3_json": '{"name": "weather", "parameters": {"city": "Paris"}}',
     "phi4_mini_json": 'functools[{"name": "weather", "arguments": {"city": "Paris"}}]',
@@ -81,6 +84,21 @@ def test_every_format_of_the_flag_is_read_however_the_text_is_cut():
             out = [reading.push(piece, last=False) for piece in pieces] + [reading.push("", last=True)]
             calls = [call["function"] for _, found in out for call in found]
             assert calls == [{"name": "weather", "arguments": '{"city": "Paris"}'}], (name, size)
+
+
+def test_the_format_of_each_preset_of_this_runtime_is_read_or_documented_as_not_read():
+    presets = [yaml.safe_load(path.read_text()) for path in (ROOT / "presets").glob("*.yaml")]
+    wanted = {preset.get("tool_call_parser") for preset in presets if "transformers" in preset["runtimes"]} - {None}
+    documented = (ROOT / "docs" / "serving.md").read_text()
+    assert len(wanted) > 3 and all(name in FORMATS or f"(`{name}`)" in documented for name in wanted)
+
+
+def test_several_calls_of_deepseek_are_read():
+    one = WRITTEN["deepseek_v3"].removesuffix("<｜tool▁calls▁end｜>")
+    other = one.removeprefix("<｜tool▁calls▁begin｜>").replace("Paris", "Rome")
+    text, calls = reader("deepseek_v3").push(f"Let me see. {one}\n{other}<｜tool▁calls▁end｜>", last=True)
+    assert text == "Let me see. "
+    assert [call["function"]["arguments"] for call in calls] == ['{"city": "Paris"}', '{"city": "Rome"}']
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
