@@ -28,6 +28,7 @@ KEYS = (
     "nodes",
     "azure",
     "monitoring",
+    "network",
     "imageRegistry",
     "strict",
 )  # those of Pulumi.yaml; a test holds the two together
@@ -66,6 +67,7 @@ class StackConfig:
         nodes = reader.node_keys(values.get("nodes") or {}, "kaito:nodes")
         azure = _azure(values.get("azure") or {}, cluster, reader)
         monitoring = reader.monitoring(values.get("monitoring") or {}, "kaito:monitoring")
+        network = reader.network(values.get("network") or {}, "kaito:network")
         entries = _entries(values.get("workspaces"), nodes, reader)
         strict = reader.switch(values.get("strict") or False, "kaito:strict")
         bundle, plans = Bundle(), list[Plan]()
@@ -79,7 +81,8 @@ class StackConfig:
             reader.problems.extend(refused.findings)
         if reader.problems:
             raise pulumi.RunError(str(InvalidWorkspace(reader.problems)))
-        args = {**cluster, **({"azure": azure} if azure else {}), "monitoring": asdict(monitoring)}
+        args = {**cluster, **({"azure": azure} if azure else {})}
+        args |= {"monitoring": asdict(monitoring), "network": asdict(network)}
         return cls(bundle, plans, args, strict)
 
     def make(self) -> dict[str, Any]:

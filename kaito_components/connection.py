@@ -3,7 +3,7 @@
 A `Cluster` is made once in a program and shared by its Workspaces, also where each of them names it anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NotRequired, TypedDict
 from weakref import WeakKeyDictionary
@@ -47,6 +47,15 @@ class MonitoringArgs(TypedDict, total=False):
     """One per Workspace that serves, where the cluster has that kind."""
 
 
+class NetworkArgs(TypedDict, total=False):
+    """Who may reach the pods, and whom they may reach; nothing is made by default."""
+
+    policy: bool
+    """A NetworkPolicy per Workspace of a preset."""
+    from_namespaces: Sequence[str]
+    """From which its server may be asked, beside its own."""
+
+
 class ClusterArgs(TypedDict):
     """An AKS cluster by resource group and name, or any cluster by its kubeconfig."""
 
@@ -61,6 +70,7 @@ class ClusterArgs(TypedDict):
     """Whether this stack's GPU pools get NVIDIA's device plugin; False where the cluster has it on all nodes."""
     azure: NotRequired[AzureArgs]
     monitoring: NotRequired[MonitoringArgs]
+    network: NotRequired[NetworkArgs]
 
 
 class Cluster:
@@ -75,6 +85,7 @@ class Cluster:
         beside: the ConfigMaps and Secrets that the program has declared so far beside its Workspaces, by kind and name.
         review: what its Workspaces cost, and whether Azure will give what they ask for.
         monitoring: what is made for Grafana and Prometheus.
+        network: who may reach the pods.
 
     Raises:
         pulumi.RunError: the args do not name a cluster, or Azure does not have it.
@@ -90,6 +101,7 @@ class Cluster:
         given = reader.cluster(args, "args")
         azure = reader.azure(given.get("azure", {}), "args.azure")
         self.monitoring = reader.monitoring(given.get("monitoring", {}), "args.monitoring")
+        self.network = reader.network(given.get("network", {}), "args.network")
         if reader.problems:
             raise pulumi.RunError("\n".join(map(str, reader.problems)))
         self.resource_group, self.name = given.get("resource_group"), given.get("name")
@@ -189,13 +201,17 @@ def cluster_of(given: Cluster | ClusterArgs) -> Cluster:
     if isinstance(given, Cluster):
         return given
     clusters = _made.setdefault(pulumi.runtime.settings.get_monitor(), {})
-    key = tuple(
-        (name, tuple(sorted(value.items())) if isinstance(value, Mapping) else value)
-        for name, value in sorted(given.items())
-    )
+    key = _frozen(given)
     if key not in clusters:
         clusters[key] = Cluster(given)
     return clusters[key]
+
+
+def _frozen(value: Any) -> Any:
+    """The same as a key of a dict."""
+    if isinstance(value, Mapping):
+        return tuple((name, _frozen(item)) for name, item in sorted(value.items()))
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _takes_monitors(kubeconfig: str, context: str | None) -> bool:

@@ -3,6 +3,7 @@
 What cannot be used is never dropped: each unknown key, wrong type or value that contradicts another one is a finding.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -10,7 +11,15 @@ from typing import Any, get_args
 import pulumi
 
 from kaito_components.errors import Finding
-from kaito_components.plan.types import AzureOptions, MonitoringOptions, NodeOptions, NodeProvider, Until, WaitOptions
+from kaito_components.plan.types import (
+    AzureOptions,
+    MonitoringOptions,
+    NetworkOptions,
+    NodeOptions,
+    NodeProvider,
+    Until,
+    WaitOptions,
+)
 from kaito_components.prices import CURRENCIES
 
 
@@ -48,7 +57,13 @@ AZURE = {
     "currency": Key(str, CURRENCIES),
 }
 MONITORING = {"dashboard": Key(bool), "service_monitor": Key(bool)}
-IN_PYTHON = {"azure": Key(dict), "monitoring": Key(dict)}  # args of `Cluster`; keys of their own in a stack
+NETWORK = {"policy": Key(bool), "from_namespaces": Key(list)}
+IN_PYTHON = {
+    "azure": Key(dict),
+    "monitoring": Key(dict),
+    "network": Key(dict),
+}  # args of `Cluster`; keys of their own in a stack
+NAMESPACE = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 FOR_POOLS = ("spot", "min_count", "max_count", "zones", "os_disk_gib")
 
 
@@ -119,6 +134,17 @@ class Reader:
     def monitoring(self, value: Any, at: str) -> MonitoringOptions:
         """What is made for Grafana and Prometheus."""
         return MonitoringOptions(**self._keys(value, at, MONITORING))
+
+    def network(self, value: Any, at: str) -> NetworkOptions:
+        """Who may reach the pods."""
+        given = self._keys(value, at, NETWORK)
+        spaces = given["from_namespaces"] = tuple(given.get("from_namespaces", ()))
+        place = f"{at}.{self._spelled('from_namespaces')}"
+        if spaces and not given.get("policy"):
+            self.add(place, "has no effect without policy: true; set it, or remove this")
+        for wrong in (one for one in spaces if not isinstance(one, str) or not re.fullmatch(NAMESPACE, one)):
+            self.add(place, f"{wrong!r} is no name of a namespace")
+        return NetworkOptions(**given)
 
     def switch(self, value: Any, at: str) -> bool:
         """True or false."""

@@ -16,6 +16,7 @@ from kaito_components.judging import judged, weigh
 from kaito_components.manifests import workload_objects
 from kaito_components.monitoring import monitor
 from kaito_components.names import logical_name, service_address
+from kaito_components.network import guard
 from kaito_components.nodes.aks import make_pool
 from kaito_components.options import Reader
 from kaito_components.plan import NodeOptions, Plan, WaitOptions, plan
@@ -94,6 +95,7 @@ class Workspace(pulumi.ComponentResource):
         given = args if isinstance(args, Planned) else planned_from_args(name, args)[0]
         super().__init__("kaito:index:Workspace", name, {}, opts)
         self._make(given.plan, given.cluster, given.after)
+        guard(given.plan, given.cluster, self)
         monitor(given.plan, given.cluster, self, lambda found: self._say(found, given))
 
     def _make(self, planned: Plan, cluster: Cluster, beside: Sequence[pulumi.Resource]) -> None:

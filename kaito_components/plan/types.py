@@ -48,6 +48,14 @@ class MonitoringOptions:
 
 
 @dataclass(frozen=True)
+class NetworkOptions:
+    """Who may reach the pods, and whom they may reach: by default what the cluster allows."""
+
+    policy: bool = False
+    from_namespaces: tuple[str, ...] = ()  # beside the Workspace's own
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What a node computes with. `compute_capability` is None without a GPU, and where the nodes exist already."""
 

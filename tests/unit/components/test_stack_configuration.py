@@ -102,7 +102,7 @@ def test_a_kubeconfig_is_a_path_or_its_content(
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     (
         {"colour": "blue"},
-        "kaito:colour: is not a key; keys are workspaces, cluster, nodes, azure, monitoring, imageRegistry",
+        "kaito:colour: is not a key; keys are workspaces, cluster, nodes, azure, monitoring, network, imageRegistry",
     ),
     ({"cluster": None}, "kaito:cluster: is missing: give {resourceGroup, name}, or {kubeconfig}"),
     ({"cluster": "aks"}, "kaito:cluster: must be an object with the keys resourceGroup, name, admin"),
@@ -113,6 +113,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"cluster": {**CLUSTER, "admin": "yes"}}, "kaito:cluster.admin: 'yes' must be of type bool"),
     ({"cluster": {"kubeconfig": "/no/such/file"}}, "there is no file /no/such/file"),
     ({"cluster": {"kubeconfig": KUBECONFIG}}, "pools need an AKS cluster: give kaito:cluster as {resourceGroup, name}"),
+    ({"network": {"fromNamespaces": ["apps"]}}, "kaito:network.fromNamespaces: has no effect without policy: true"),
+    ({"network": {"policy": True, "fromNamespaces": ["A b"]}}, "'A b' is no name of a namespace"),
     ({"monitoring": {"serviceMonitor": 1}}, "kaito:monitoring.serviceMonitor: 1 must be of type bool"),
     ({"nodes": {"provider": "karpenter"}}, "kaito:nodes.provider: 'karpenter' must be one of aks, existing"),
     ({"nodes": {"minCount": True, "maxCount": 2}}, "kaito:nodes.minCount: True must be of type int"),
@@ -171,6 +173,14 @@ def test_what_is_to_be_said_of_objects_beside_workspaces_is_said(
     exported["metadata"]["uid"] = "5d0c"
     load(cluster=CLUSTER, workspaces=[WORKSPACE, *write(tmp_path, {"c": exported})])
     assert any("c.yaml" in text and "metadata.uid" in text for text in said)
+
+
+def test_a_network_policy_is_made_only_where_it_is_asked_for(load: Load) -> None:
+    def made(**more: Any) -> set[str]:
+        return {one.type for one in load(cluster=CLUSTER, workspaces=[WORKSPACE], **more)}
+
+    policy = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+    assert policy in made(network={"policy": True, "fromNamespaces": ["apps"]}) and policy not in made()
 
 
 def test_the_switches_of_monitoring_reach_the_cluster(load: Load) -> None:
