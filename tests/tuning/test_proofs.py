@@ -40,7 +40,8 @@ def test_merged_weights_answer_as_the_adapter_does(tmp_path: Path, chats: Path, 
 @pytest.mark.parametrize("variant", ["LoraConfig.use_rslora=true", "LoraConfig.use_dora=true",
                                      "TrainingArguments.neftune_noise_alpha=5",
                                      "TrainingArguments.gradient_checkpointing=true",
-                                     "TrainingArguments.packing=true"])  # fmt: skip
+                                     "TrainingArguments.packing=true", "TrainingArguments.optim=adamw_8bit",
+                                     "TrainingArguments.optim=adafactor", "TrainingArguments.optim=sgd"])  # fmt: skip
 def test_variants_learn(tmp_path: Path, chats: Path, tiny_folder: Path, variant: str) -> None:
     running.run(settings(tmp_path / "out", chats, tiny_folder, "--set", variant))
     assert curve(tmp_path / "out")[-1] < curve(tmp_path / "out")[0]

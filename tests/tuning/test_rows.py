@@ -127,6 +127,15 @@ def test_weights_mix_sources(tmp_path: Path) -> None:
     assert [e.messages[0][1] for e in train].count("two") == 2
 
 
+def test_all_files_of_a_folder_are_read_whatever_their_format(tmp_path: Path) -> None:
+    (tmp_path / "data" / "more").mkdir(parents=True)
+    write(tmp_path / "data" / "1.parquet", ROWS)
+    write(tmp_path / "data" / "2.jsonl", ROWS)
+    write(tmp_path / "data" / "more" / "3.csv.json", ROWS)
+    found = load(tmp_path, tmp_path / "data")
+    assert (len(found.train), len(found.files)) == (6, 3)
+
+
 def test_no_row_is_both_learned_and_evaluated(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "d.jsonl", [chat(str(n)) for n in range(10)])
     data = load(tmp_path, f"{path}#weight=3", "--set", "DatasetConfig.train_test_split=0.8")
