@@ -21,7 +21,7 @@ from serving_image.api import tokenizer
 from serving_image.api.state import Server
 from serving_image.app import make_app, make_monitoring_app, make_server
 from serving_image.engine.process import ProcessEngine
-from serving_image.errors import SettingsError
+from serving_image.errors import SettingsError, WeightsError
 from serving_image.settings import Settings
 from serving_image.source import find
 
@@ -86,7 +86,10 @@ async def _load(server: Server, engine: ProcessEngine, changed: asyncio.Event) -
     engine.start(source)
     if not source.gguf:  # transformers turns a GGUF file's tokenizer with PyTorch
         _hide_torch()
-    server.tokenizer = await asyncio.to_thread(tokenizer.load, source, settings.chat_template)
+    try:
+        server.tokenizer = await asyncio.to_thread(tokenizer.load, source, settings.chat_template)
+    except Exception as error:  # the library of tokenizers raises nothing narrower
+        raise WeightsError(f"{source.folder}: the tokenizer cannot be loaded: {error}") from None
     while server.engine.state == "loading":
         changed.clear()
         await changed.wait()

@@ -13,7 +13,9 @@ from serving_image.errors import WeightsError
 from serving_image.progress import Progress
 from serving_image.settings import Settings
 
-WANTED = ("*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt")
+WANTED = ("*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt", "*.tiktoken")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.*", "*.tiktoken", "tekken.json")
+GENERATING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")  # in names of architectures
 IGNORED = ("*/*", "consolidated*")  # other forms of the same weights
 
 
@@ -74,14 +76,34 @@ def check(source: Source) -> Source:
     folder = source.folder
     if not folder.is_dir():
         raise WeightsError(f"--model {folder}: there is no such folder")
-    if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder}: config.json is missing; this is no folder of a Hugging Face model")
+    _check_config(folder / "config.json")
+    if not any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
+        raise WeightsError(f"{folder}: the tokenizer is missing, {' or '.join(TOKENIZERS)}; copy it there too")
     names = _weight_files(folder)
     if not names:
         raise WeightsError(f"{folder}: there is no .safetensors file; pickled weights (.bin) are not read")
     for name in names:
         _check_file(folder / name)
     return source
+
+
+def _check_config(path: Path) -> None:
+    """It is there, and of a model that goes on with a text; the engine looks closer."""
+    if not path.is_file():
+        raise WeightsError(f"{path.parent}: config.json is missing; this is no folder of a Hugging Face model")
+    try:
+        config = json.loads(path.read_text())
+    except ValueError as error:
+        raise WeightsError(f"{path}: is no JSON: {error}; download it again") from None
+    if not isinstance(config, dict) or not config.get("model_type"):
+        raise WeightsError(f"{path}: has no model_type; this is no configuration of a Hugging Face model")
+    named = [str(name) for name in config.get("architectures") or []]
+    if config.get("is_encoder_decoder") or (named and not any(part in name for name in named for part in GENERATING)):
+        kind = ", ".join(named) or config["model_type"]
+        raise WeightsError(
+            f"{path}: architectures: {kind} does not go on with a text, it reads one; this server needs a model for "
+            "generating, such as LlamaForCausalLM"
+        )
 
 
 def _weight_files(folder: Path) -> list[str]:

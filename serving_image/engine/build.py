@@ -4,10 +4,9 @@ import ctypes
 import os
 import sys
 
-import psutil
 import torch
 
-from serving_image.engine import adapter_files, probe, stock, weights
+from serving_image.engine import adapter_files, memory, probe, stock, weights
 from serving_image.engine.batch import Batch, Limits
 from serving_image.engine.fast_linear import speed_up
 from serving_image.engine.grammar import Grammars
@@ -91,10 +90,4 @@ def _cache_tokens(settings: Settings, token_bytes: int, loaded: Loaded, fixed_by
 
 
 def _room_bytes(settings: Settings, device: torch.device) -> int:
-    return settings.kv_cache_bytes or int(_free_bytes(device) * FREE_SHARE)
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return settings.kv_cache_bytes or int(memory.free_bytes(device) * FREE_SHARE)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from serving_image.engine.precision import precision
-from serving_image.errors import WeightsError
+from serving_image.engine import memory
+from serving_image.engine.precision import Precision, precision
 from serving_image.settings import Settings
 from serving_image.source import Source
 
@@ -35,7 +34,7 @@ def load(source: Source, settings: Settings) -> Loaded:
         settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     )
     chosen = precision(source, settings, device)
-    _check_memory(source, settings, device, chosen.factor)
+    _check_memory(source, settings, device, chosen)
     model = AutoModelForCausalLM.from_pretrained(
         source.folder, dtype=chosen.dtype, device_map=device, **chosen.options
     ).eval()
@@ -43,15 +42,19 @@ def load(source: Source, settings: Settings) -> Loaded:
     return Loaded(model, context, losses + chosen.losses)
 
 
-def _check_memory(source: Source, settings: Settings, device: torch.device, factor: float) -> None:
-    needed = int(source.weight_bytes * factor)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    if needed > free:
-        raise WeightsError(
-            f"{source.folder}: the weights need {needed / 2**30:.1f} GiB ({source.weight_bytes / 2**30:.1f} GiB of "
-            f"files x {factor:g} for --dtype {settings.dtype} --quantization {settings.quantization}) and "
-            f"{device.type} has {free / 2**30:.1f} GiB free; use a smaller --dtype, --quantization, or more memory"
-        )
+def _check_memory(source: Source, settings: Settings, device: torch.device, chosen: Precision) -> None:
+    config = None if source.gguf else AutoConfig.from_pretrained(source.folder).get_text_config()
+    item_bytes = 4 if chosen.dtype == torch.float32 else 2
+    needed = memory.Needed(
+        int(source.weight_bytes * chosen.factor),
+        memory.cache_bytes(config, settings.max_model_len, item_bytes),
+        memory.activation_bytes(config, 2 * settings.prefill_tokens, settings.max_running, item_bytes),
+    )
+    what = (
+        f"{source.folder} ({source.weight_bytes / 2**30:.2f} GiB of files x {chosen.factor:g} for "
+        f"--dtype {settings.dtype} --quantization {settings.quantization})"
+    )
+    needed.check(what, memory.free_bytes(device), device)
 
 
 def _context(config: Any, wanted: int | None) -> tuple[int, tuple[str, ...]]:

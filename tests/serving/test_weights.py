@@ -1,5 +1,6 @@
 """The model's files: what is wrong with them is said by name; quantized and packed ones serve too."""
 
+import json
 import shutil
 import struct
 from pathlib import Path
@@ -42,6 +43,33 @@ def test_a_file_that_is_no_weights_is_named(folder: Path):
 def test_a_missing_shard_is_named(folder: Path):
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}')
     assert "model-2.safetensors: is missing" in problem(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("config.json", None, "config.json is missing"),
+        ("config.json", "{", "config.json: is no JSON"),
+        ("config.json", "{}", "config.json: has no model_type"),
+        ("tokenizer.json", None, "the tokenizer is missing, tokenizer.json or tokenizer.model"),
+    ],
+)
+def test_a_file_that_is_missing_or_damaged_beside_the_weights_is_named(
+    folder: Path, name: str, content: str, said: str
+):
+    (folder / name).unlink()
+    if content:
+        (folder / name).write_text(content)
+    assert said in problem(folder)
+
+
+@pytest.mark.parametrize(
+    "kind", [{"architectures": ["BertForMaskedLM"]}, {"architectures": ["BertModel"]}, {"is_encoder_decoder": True}]
+)
+def test_a_model_that_only_reads_a_text_is_refused_by_its_architecture(folder: Path, kind: dict[str, object]):
+    config = json.loads((folder / "config.json").read_text()) | kind
+    (folder / "config.json").write_text(json.dumps(config))
+    assert f"architectures: {config['architectures'][0]} does not go on with a text" in problem(folder)
 
 
 def test_pickled_weights_are_not_read(folder: Path):
