@@ -101,11 +101,13 @@ def _activations(shape: Shape, training: Training) -> Iterator[Term]:
     if training.piece_logits is not None:
         count = min(count, training.piece_logits)
     logits, layer = LOGIT_BYTES * count, tokens * kept_per_token(shape, training)
-    kept, how = shape.layers * layer, f"{tokens} tokens at a time, all that {shape.layers} layers need to go back"
+    kept = fewest = shape.layers * layer
+    how = f"{tokens} tokens at a time, all that {shape.layers} layers need to go back"
     if training.checkpointing:
-        kept = shape.layers * tokens * shape.hidden * training.value_bytes + max(0, 2 * layer - logits)
+        inputs = shape.layers * tokens * shape.hidden * training.value_bytes
+        kept, fewest = inputs + max(0, 2 * layer - logits), inputs + max(0, layer - logits)
         how = f"{tokens} tokens at a time, the inputs of {shape.layers} layers and one layer in full"
-    yield Term("activations", int(ACTIVATIONS * kept), int(ACTIVATIONS_LEAST * kept), how)
+    yield Term("activations", int(ACTIVATIONS * kept), int(ACTIVATIONS_LEAST * fewest), how)
     yield Term("logits", logits, 2 * count, f"{count // shape.vocabulary} tokens of {shape.vocabulary} at a time")
 
 

@@ -94,6 +94,7 @@ def draw(path: Path, found: list[dict[str, Any]]) -> None:
         points = [(entry["step"], entry[name]) for entry in found if name in entry]
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=name.replace("_", " "))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(title="Loss", xlabel="step", ylabel="cross entropy per learned token")
     if found:
         axes.legend()
