@@ -1,6 +1,7 @@
 """What clients get: KAITO's quick start, and OpenAI's API asked by OpenAI's client."""
 
 import functools
+from typing import Any
 
 import openai
 import pytest
@@ -76,6 +77,41 @@ def test_a_stop_string_ends_the_answer_and_is_not_in_it(server: Running):
     answer = server.openai().chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, stop=" of Fra")
     assert answer.choices[0].message.content == "The capital"
     assert answer.choices[0].finish_reason == "stop"
+
+
+def raw(server: Running, **body: object) -> dict[str, Any]:
+    with server.http() as http:
+        wanted = {"messages": QUESTION, "temperature": 0, "max_tokens": 20, **body}
+        return http.post("/v1/chat/completions", json=wanted).raise_for_status().json()["choices"][0]
+
+
+def test_a_stop_string_is_in_the_answer_if_asked_for(server: Running):
+    assert raw(server, stop=[" of"], include_stop_str_in_output=True)["message"]["content"] == "The capital of"
+
+
+def test_a_stop_token_ends_the_answer(server: Running):
+    france = AutoTokenizer.from_pretrained(small_model.folder()).encode(" France")[0]
+    choice = raw(server, stop_token_ids=[france])
+    assert choice["message"]["content"].removesuffix(" France") == "The capital of"
+    assert choice["finish_reason"] == "stop"
+
+
+def test_the_end_token_is_passed_over_and_shown_if_asked_for(server: Running):
+    choice = raw(server, ignore_eos=True, skip_special_tokens=False)
+    assert choice["message"]["content"].startswith("The capital of France is Paris.<|im_end|>")
+    assert choice["finish_reason"] == "length"
+
+
+def test_logprobs_are_the_log_softmax_of_the_model(server: Running):
+    tokenizer = AutoTokenizer.from_pretrained(small_model.folder())
+    model = AutoModelForCausalLM.from_pretrained(small_model.folder(), dtype=torch.float32)
+    tokens = tokenizer(PROMPTS[0], return_tensors="pt")
+    wanted = model(**tokens).logits[0, -1].log_softmax(-1).topk(5)
+    body = {"prompt": PROMPTS[0], "max_tokens": 1, "temperature": 0.3, "top_k": 1, "logprobs": 5}
+    with server.http() as http:
+        [found] = http.post("/v1/completions", json=body).json()["choices"][0]["logprobs"]["top_logprobs"]
+    assert list(found) == [tokenizer.decode(token) for token in wanted.indices]
+    assert list(found.values()) == pytest.approx(wanted.values.tolist(), abs=1e-4)
 
 
 def test_logprobs_of_a_greedy_answer_are_the_highest(server: Running):

@@ -1,11 +1,19 @@
 """Structured output: JSON, schemas, patterns and choices."""
 
+import asyncio
 import json
 import re
+from threading import Event
 
 import openai
 import pytest
+from llguidance import LLMatcher
 
+from benchmarks import small_model
+from serving_image.api import grammars
+from serving_image.api.schema import SamplingBody
+from serving_image.engine.grammar import Grammars
+from serving_image.source import Source
 from tests.serving.servers import Running
 
 MODEL = "smollm2-135m-instruct"
@@ -22,7 +30,8 @@ SCHEMA = {
 
 
 def ask(server: Running, **options: object) -> str:
-    answer = server.openai().chat.completions.create(model=MODEL, messages=PERSON, max_tokens=60, seed=1, **options)
+    more = {"messages": PERSON, "max_tokens": 60, "seed": 1, **options}
+    answer = server.openai().chat.completions.create(model=MODEL, **more)
     return answer.choices[0].message.content
 
 
@@ -39,6 +48,68 @@ def test_a_pattern_is_kept(server: Running):
 
 def test_a_choice_is_one_of_the_given(server: Running):
     assert ask(server, extra_body={"guided_choice": ["red", "green"]}) in ("red", "green")
+
+
+def test_a_json_object_is_one(server: Running):
+    assert isinstance(json.loads(ask(server, response_format={"type": "json_object"}, max_tokens=300)), dict)
+
+
+def test_vllms_field_for_a_schema_is_kept_as_an_object_and_as_text(server: Running):
+    for schema in (SCHEMA, json.dumps(SCHEMA)):
+        assert json.loads(ask(server, extra_body={"guided_json": schema})).keys() == {"name", "age"}
+
+
+def test_a_pattern_of_response_format_is_kept(server: Running):
+    form = {"type": "regex", "pattern": "(yes|no)!"}
+    assert ask(server, response_format=form) in ("yes!", "no!")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"guided_regex": "(unclosed"}, "guided_regex"),
+        ({"guided_json": "{not json"}, "guided_json"),
+        ({"guided_json": {"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}}}, "guided_json"),
+        ({"response_format": {"type": "regex", "pattern": "[z-a]"}}, "response_format.pattern"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"guided_choice": []}, "guided_choice"),
+    ],
+)
+def test_what_is_no_grammar_is_a_400_that_names_its_field(server: Running, body: dict[str, object], field: str):
+    with server.http() as http:
+        answer = http.post("/v1/chat/completions", json={"messages": PERSON, **body})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+
+
+def test_a_grammar_that_is_long_to_check_holds_up_nobody(monkeypatch: pytest.MonkeyPatch):
+    begun, may_end = Event(), Event()
+
+    def slow(*_: str) -> str:
+        begun.set()
+        assert may_end.wait(60)
+        return "checked"
+
+    async def both() -> str | None:
+        body = SamplingBody(guided_regex="a")
+        waiting = asyncio.create_task(grammars.grammar_of(body))
+        await asyncio.to_thread(begun.wait, 60)
+        assert await grammars.grammar_of(SamplingBody()) is None and not waiting.done()
+        may_end.set()
+        return await waiting
+
+    monkeypatch.setattr(grammars, "_checked", slow)
+    assert asyncio.run(both()) == "checked"
+
+
+def test_compiling_is_begun_and_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    may_end = Event()
+    compiler = Grammars(Source(small_model.folder()), 49152)
+    ready = compiler._ready
+    monkeypatch.setattr(compiler, "_ready", lambda: may_end.wait(60) and ready())
+    compiled = compiler.compile(LLMatcher.grammar_from_regex("a+"))
+    assert not compiled.done()
+    may_end.set()
+    assert compiled.result(60).accept(compiler._ready().tokenize_str("a")[0])
 
 
 def test_a_wrong_schema_is_a_400(server: Running):
