@@ -84,7 +84,7 @@ def test_a_folder_that_is_not_there_is_named():
 def test_offline_without_the_model_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert "example/model: Hugging Face cannot be reached and the cache" in problem("example/model")
+    assert "example/model: HF_HUB_OFFLINE is set, and the cache" in problem("example/model")
 
 
 @pytest.mark.parametrize("flags", [("--quantization", "nf4"), ("--quantization", "int8"), ("--dtype", "bfloat16")])
