@@ -72,6 +72,21 @@ def test_a_model_that_only_reads_a_text_is_refused_by_its_architecture(folder: P
     assert f"architectures: {config['architectures'][0]} does not go on with a text" in problem(folder)
 
 
+def test_a_model_type_that_nobody_knows_ends_the_process_by_its_name(folder: Path, tmp_path: Path):
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "nonesuch"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with running(tmp_path, model=str(folder), wait=False) as server:
+        assert server.process.wait(120) in (1, 2)  # whichever process comes to it first
+        assert "`nonesuch`" in server.text()
+
+
+def test_a_damaged_tokenizer_ends_the_process_by_its_folder(folder: Path, tmp_path: Path):
+    (folder / "tokenizer.json").write_text("{")
+    with running(tmp_path, model=str(folder), wait=False) as server:
+        assert server.process.wait(120) == 2
+        assert f"serving_image: {folder}: the tokenizer cannot be loaded" in server.text()
+
+
 def test_pickled_weights_are_not_read(folder: Path):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     assert "pickled weights (.bin) are not read" in problem(folder)
