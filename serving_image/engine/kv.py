@@ -77,6 +77,9 @@ class Pool:
         """Make the tensors hold so many rows, and keep what the first ones hold."""
         kept = min(capacity, len(self.rows))
         del self.rows[kept:]
+        if capacity == 0:  # NumPy's empty arrays cannot be viewed as another dtype
+            self.capacity, self.keys, self.values = 0, [], []
+            return
         held = [max(1, len(row.tokens)) for row in self.rows]
         for layer in range(self.shape.layers):
             for tensors, dim in ((self.keys, self.shape.key_dim), (self.values, self.shape.value_dim)):
@@ -88,8 +91,6 @@ class Pool:
                 else:
                     tensors.append(new)
         self.capacity = capacity
-        if capacity == 0:
-            self.keys, self.values = [], []
 
     def take(self) -> Row | None:
         """A free row, or the kept row that was finished first; None where all are in use."""

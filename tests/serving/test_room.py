@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from serving_image.engine import memory
+from serving_image.engine import kv, memory
 from serving_image.errors import WeightsError
 
 CPU = torch.device("cpu")
@@ -66,3 +66,12 @@ def test_a_model_that_does_not_fit_is_told_with_the_sum():
     assert str(caught.value).startswith(
         "model: does not fit: 16.13 GiB = weights 15.00 GiB + cache 1.00 GiB + activations 0.13 GiB, and cpu has 14.00"
     )
+
+
+def test_a_pool_of_the_cache_gives_all_its_room_to_another_and_takes_it_back():
+    shape = kv.Shape(layers=1, heads=1, key_dim=2, value_dim=2, dtype=torch.float32, device=CPU)
+    store = kv.Store(shape, budget_tokens=256, context_tokens=256)
+    for length in (100, 200, 100):
+        row = store.allocate(length)
+        assert row.room == (128 if length == 100 else 256)
+        row.pool.give_back(row)
