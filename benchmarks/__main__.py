@@ -1,9 +1,9 @@
-"""`python -m benchmarks [imports] [plan] [preview] [up] [tuning] [serving]`: the measurements, all by default."""
+"""`python -m benchmarks [imports] [plan] [preview] [up] [tuning] [serving] [gpu]`: by default all but gpu."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import imports, plan, preview, serving, tuning, up
+from benchmarks import gpu, imports, plan, preview, serving, tuning, up
 
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     "imports": imports.main,
@@ -12,9 +12,10 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "up": up.main,
     "tuning": tuning.main,
     "serving": serving.main,
+    "gpu": gpu.main,
 }
 
-chosen = sys.argv[1:] or list(MEASUREMENTS)
+chosen = sys.argv[1:] or [name for name in MEASUREMENTS if name != "gpu"]
 if unknown := set(chosen) - set(MEASUREMENTS):
     sys.exit(f"benchmarks: {', '.join(sorted(unknown))} is none of {', '.join(MEASUREMENTS)}")
 for name in chosen:

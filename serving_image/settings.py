@@ -50,6 +50,7 @@ class Settings:
     dtype: str = setting("auto", choice("auto", "float32", "bfloat16", "float16"), "of the weights and the cache")
     quantization: str = setting("none", choice("none", "nf4", "int8"), "of the weights at load, by bitsandbytes")
     device: str = setting("auto", choice("auto", "cpu", "cuda"), "where the model runs")
+    cuda_graphs: str = setting("on", choice("on", "off"), "on GPUs: record steps of one shape, and replay them")
     threads: int = setting(0, nonnegative, "CPU threads of the model; 0: one per core")
     adapter: tuple[AdapterSpec, ...] = setting((), adapters, "NAME=FOLDER[:STRENGTH], repeatable; a LoRA adapter")
     max_model_len: int | None = setting(None, optional_whole, "longest prompt plus answer; default: the model's")

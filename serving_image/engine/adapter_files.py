@@ -34,7 +34,8 @@ def read(spec: AdapterSpec, model: Any) -> Adapter:
     matrices = {}
     for name in sorted({key.rpartition(".lora_")[0] for key in weights}):
         module = name.removeprefix(PREFIX)
-        matrices[module] = _pair(spec, config, weights, name, _linear(spec, model, module))
+        down, up = _pair(spec, config, weights, name, _linear(spec, model, module))
+        matrices[module] = (down.to(model.device, model.dtype), up.to(model.device, model.dtype))
     if not matrices:
         raise _wrong(spec, "adapter_model.safetensors has no LoRA matrices")
     return Adapter(spec.name, f"{spec.name}#{next(_loads)}", matrices)
@@ -106,7 +107,7 @@ def _pair(
     if rank > MAX_RANK:
         raise _wrong(spec, f"{module} has rank {rank}; at most {MAX_RANK} is served")
     scale = spec.strength * _scale(config, module, rank)
-    return down.to(model_dtype(linear)), (up.float() * scale).to(model_dtype(linear))
+    return down, up.float() * scale
 
 
 def _scale(config: Any, module: str, rank: int) -> float:
@@ -116,12 +117,6 @@ def _scale(config: Any, module: str, rank: int) -> float:
             alpha = value
             break
     return float(alpha) / (math.sqrt(rank) if config.use_rslora else rank)
-
-
-def model_dtype(linear: Any) -> torch.dtype:
-    """In which the layer computes; quantized weights hold another."""
-    dtype = getattr(linear, "compute_dtype", None) or linear.weight.dtype
-    return dtype if dtype.is_floating_point else torch.get_default_dtype()
 
 
 def _wrong(spec: AdapterSpec, what: str) -> AdapterError:

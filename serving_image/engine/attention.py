@@ -66,7 +66,7 @@ class Writing:
     """Which tokens of the line go where in a pool, seen as (capacity * length) places."""
 
     pool: Pool
-    tokens: torch.Tensor | None  # (n,) places in the line; None for all
+    tokens: torch.Tensor | slice | None  # (n,) places in the line; None for all
     places: torch.Tensor  # (n,)
 
 
@@ -163,34 +163,42 @@ def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scoring: Scoring) 
 
 def decoding_of(pool: Pool, rows: Sequence[Row], start: int) -> Decoding:
     """The decoding sequences of one pool, whose tokens stand from `start` on; each row already names its new token."""
-    device, dtype = pool.shape.device, pool.shape.dtype
+    device = pool.shape.device
     count = max(row.index for row in rows) + 1
-    longest = max(len(row.tokens) for row in rows)
-    length = min(pool.length, -(-longest // LENGTH_STEP) * LENGTH_STEP)
-    lengths = torch.ones(count, dtype=torch.long)  # a row that takes no part sees one token: no division by zero
-    indices = torch.tensor([row.index for row in rows])
-    lengths[indices] = torch.tensor([len(row.tokens) for row in rows])
-    hidden = torch.arange(length) >= lengths[:, None]
-    mask = torch.zeros((count, 1, 1, length), dtype=dtype).masked_fill_(hidden[:, None, None], float("-inf"))
+    lengths = lengths_of(rows, count)
+    length = min(pool.length, -(-max(lengths) // LENGTH_STEP) * LENGTH_STEP)
+    ends = torch.tensor(lengths, device=device)
     complete = len(rows) == count
     return Decoding(
         pool,
         slice(start, start + len(rows)),
-        None if complete else indices.to(device),
+        None if complete else torch.tensor([row.index for row in rows], device=device),
         count,
         length,
-        mask.to(device),
-        (lengths - 1)[:, None, None, None].to(device),
+        hiding(ends, length, pool.shape.dtype),
+        (ends - 1)[:, None, None, None],
     )
+
+
+def lengths_of(rows: Sequence[Row], count: int) -> list[int]:
+    """How much each of the first `count` rows sees; one that takes no part a single token: no division by zero."""
+    lengths = [1] * count
+    for row in rows:
+        lengths[row.index] = len(row.tokens)
+    return lengths
+
+
+def hiding(lengths: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+    """The mask (n, 1, 1, length) that shows each row its first tokens, made where the lengths (n,) are."""
+    hidden = torch.arange(length, device=lengths.device) >= lengths[:, None]
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=lengths.device).masked_fill_(hidden, float("-inf"))
+    return mask[:, None, None]
 
 
 def chunk_of(row: Row, count: int, start: int) -> Chunk:
     """The last `count` tokens of a row, which stand from `start` on."""
-    length = len(row.tokens)
-    positions = torch.arange(length - count, length)
-    hidden = torch.arange(length) > positions[:, None]
-    mask = torch.zeros((count, length), dtype=row.pool.shape.dtype).masked_fill_(hidden, float("-inf"))
-    device = row.pool.shape.device
-    return Chunk(
-        row.pool, slice(start, start + count), row.index, length, mask.to(device), positions[:, None].to(device)
-    )
+    length, shape = len(row.tokens), row.pool.shape
+    positions = torch.arange(length - count, length, device=shape.device)[:, None]
+    hidden = torch.arange(length, device=shape.device) > positions
+    mask = torch.zeros((count, length), dtype=shape.dtype, device=shape.device).masked_fill_(hidden, float("-inf"))
+    return Chunk(row.pool, slice(start, start + count), row.index, length, mask, positions)

@@ -37,7 +37,9 @@ class Decoder:
         self._norm = Norm(model.model.norm)
         self._layers = [Layer(layer) for layer in model.model.layers]
 
-    def __call__(self, ids: torch.Tensor, positions: torch.Tensor, ends: torch.Tensor, step: Step) -> torch.Tensor:
+    def __call__(
+        self, ids: torch.Tensor, positions: torch.Tensor, ends: torch.Tensor | slice, step: Step
+    ) -> torch.Tensor:
         """Logits (n, V) at the places `ends` of a line of tokens `ids` (T,)."""
         x = self._inner.embed_tokens(ids)
         cos, sin = (each[0].unsqueeze(1) for each in self._inner.rotary_emb(x, positions[None]))  # (T, 1, D)
@@ -57,11 +59,14 @@ class Norm:
         if counts:  # of heads: (heads, D)
             weights = [torch.cat([w.expand(n, -1) for w, n in zip(weights, counts, strict=True)])]
         self._weight = weights[0]
-        self._epsilon = torch.tensor(modules[0].variance_epsilon, device=self._weight.device)
+        self._eps = modules[0].variance_epsilon
+        self._epsilon = torch.tensor(self._eps, device=self._weight.device)
         self._share = 1 / self._weight.shape[-1]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """In float32 up to the weight, as transformers does it."""
+        """In float32 up to the weight, as transformers does it; on a GPU in one kernel."""
+        if x.is_cuda:
+            return F.rms_norm(x, x.shape[-1:], eps=self._eps).mul_(self._weight)
         full = x.float()
         length = torch.linalg.vector_norm(full, 2, -1, keepdim=True)
         scale = torch.addcmul(self._epsilon, length, length, value=self._share).rsqrt_()

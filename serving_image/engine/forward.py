@@ -8,20 +8,24 @@ import torch
 
 from serving_image.engine.attention import Chunk, Decoding, Step, Writing, chunk_of, decoding_of
 from serving_image.engine.decoder import Decoder, understands
+from serving_image.engine.graphs import Graphs, Record
 from serving_image.engine.kv import Pool
-from serving_image.engine.sequence import Plan, Work
+from serving_image.engine.sequence import Plan, Work, pool_of
 
 
 class Forward:
     """The model over one line of tokens: the decoding sequences' one each, then the chunks of prompts."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, record: Record | None = None) -> None:
         self._model = model
         self._device = model.device
         self._decoder = Decoder(model) if understands(model) else None
+        self._graphs = Graphs(self._decoder, record) if self._decoder and record else None
 
     def __call__(self, plan: Plan) -> torch.Tensor:
         """Logits (n, V) of the last position of each work that is complete, in the order of the line."""
+        if self._graphs and (replayed := self._graphs.logits(plan)) is not None:
+            return replayed
         ids: list[int] = []
         positions: list[int] = []
         ends: list[int] = []
@@ -76,9 +80,3 @@ class Forward:
             Writing(pool, None if alone else self._tensor(tokens), self._tensor(places))
             for pool, (tokens, places) in where.items()
         ]
-
-
-def pool_of(work: Work) -> Pool:
-    """Where its sequence's row lies."""
-    assert work.sequence.row
-    return work.sequence.row.pool

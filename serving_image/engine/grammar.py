@@ -2,10 +2,11 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import Any
 
 import llguidance.hf
-import llguidance.torch as masks
+import llguidance.numpy as masks
+import numpy as np
+import torch
 from llguidance import LLMatcher, LLTokenizer
 from transformers import AutoTokenizer
 
@@ -21,11 +22,17 @@ class Matcher:
         self._mask = masks.allocate_token_bitmask(1, tokenizer.vocab_size)
         self._check()
 
-    def mask(self, logits: Any) -> None:
-        """Set what is not allowed to minus infinity, in place; logits of shape (V,)."""
+    def mask(self, logits: torch.Tensor) -> None:
+        """Set what is not allowed to minus infinity, in place; logits of shape (V,).
+
+        Not by llguidance.torch, which compiles for it with a C++ compiler that the image does not have.
+        """
         masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
         self._check()
-        masks.apply_token_bitmask_inplace(logits.unsqueeze(0), self._mask.to(logits.device))
+        allowed = np.zeros(len(logits), dtype=bool)  # a model may have more logits than its tokenizer has tokens
+        bits = np.unpackbits(self._mask.view(np.uint8), bitorder="little")[: len(logits)]
+        allowed[: len(bits)] = bits
+        logits.masked_fill_(~torch.from_numpy(allowed).to(logits.device), float("-inf"))
 
     def accept(self, token: int) -> bool:
         """Go on; False where the answer is complete."""

@@ -64,6 +64,7 @@ class Pool:
         self.rows: list[Row] = []
         self.used = 0
         self.capacity = 0
+        self.version = 0  # of the tensors: a new one whenever they lie elsewhere
         self.ended = 0
         self.keys: list[torch.Tensor] = []  # per layer (capacity, length, heads, key_dim)
         self.values: list[torch.Tensor] = []
@@ -74,7 +75,12 @@ class Pool:
         return self.capacity * self.length
 
     def resize(self, capacity: int) -> None:
-        """Make the tensors hold so many rows, and keep what the first ones hold."""
+        """Make the tensors hold so many rows, and keep what the first ones hold.
+
+        Raises:
+            torch.OutOfMemoryError: On a GPU; the rows that were there can be used as before.
+        """
+        self.version += 1
         kept = min(capacity, len(self.rows))
         del self.rows[kept:]
         if capacity == 0:  # NumPy's empty arrays cannot be viewed as another dtype
@@ -190,7 +196,12 @@ class Store:
             free += self._shrink_others(pool)
         added = min(wanted, free // pool.length)
         if added > 0:
-            pool.resize(pool.capacity + added)
+            try:
+                pool.resize(pool.capacity + added)
+            except torch.OutOfMemoryError:  # another program took of this GPU: on with what there is
+                if not pool.capacity:
+                    pool.keys, pool.values = [], []
+                self.budget_tokens = sum(each.tokens for each in self.pools)
 
     def _shrink_others(self, pool: Pool) -> int:
         freed = 0

@@ -4,6 +4,7 @@ Called by weights.py.
 """
 
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +55,7 @@ def precision(source: Source, settings: Settings, device: torch.device) -> Preci
     if source.gguf:
         _refuse_quantizing(settings, "a .gguf file")
         options = {**source.loading, "quantization_config": GgufConfig(dequantize=True)}
-        return Precision(dtype, options, bits / GGUF_BITS)
+        return Precision(_compute_dtype(dtype, device), options, bits / GGUF_BITS)
     if method := _method(source):
         _refuse_quantizing(settings, f"a checkpoint in {method}")
         return _checkpoint(source, method, dtype, bits)
@@ -63,6 +64,8 @@ def precision(source: Source, settings: Settings, device: torch.device) -> Preci
         config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
         return Precision(dtype, {"quantization_config": config}, KEPT["nf4"])
     if settings.quantization == "int8":
+        # that it computes in float16 whatever comes in, told for each layer and step
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return Precision(dtype, {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}, KEPT["int8"])
     return Precision(dtype, factor=bits / 16)
 
@@ -84,7 +87,7 @@ def _dtype(name: str, device: torch.device) -> Any:
 
 
 def _compute_dtype(dtype: Any, device: torch.device) -> torch.dtype:
-    """Of sums over nf4 weights, where "auto" leaves it open."""
+    """Of sums over nf4 weights, and of unpacked ones, where "auto" leaves it open."""
     if isinstance(dtype, torch.dtype):
         return dtype
     return torch.bfloat16 if device.type == "cuda" else torch.float32

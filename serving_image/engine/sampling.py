@@ -30,12 +30,16 @@ def choose(logits: torch.Tensor, sequences: Many[Sequence]) -> list[Token | Engi
     if plain:
         chosen = most_likely(logits[plain])
         tokens = {index: Token(token) for index, token in zip(plain, chosen, strict=True)}
-    for index, sequence in enumerate(sequences):
-        if index not in tokens:
-            try:
-                tokens[index] = _choose_one(logits[index].float(), sequence)
-            except EngineError as error:
-                tokens[index] = error
+    rows: dict[int, torch.Tensor] = {}
+    for index in [each for each in range(len(sequences)) if each not in tokens]:
+        try:
+            rows[index] = _allowed(logits[index].float(), sequences[index])
+        except EngineError as error:
+            tokens[index] = error
+    if rows:
+        drawn = _chosen(torch.stack(list(rows.values())), [sequences[index] for index in rows])
+        for index, token in zip(rows, drawn, strict=True):
+            tokens[index] = _with_logprobs(token, logits[index], sequences[index].request.sampling.logprobs)
     return [tokens[index] for index in range(len(sequences))]
 
 
@@ -68,16 +72,25 @@ def _changes_logits(sampling: Sampling) -> bool:
     )
 
 
-def _choose_one(logits: torch.Tensor, sequence: Sequence) -> Token:
-    sampling = sequence.request.sampling
-    original = logits.log_softmax(-1) if sampling.logprobs is not None else None
+def _allowed(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
+    """The logits (V,) after penalties, bias and whatever forbids a token, in a copy."""
     logits = _penalise(logits.clone(), sequence)
     if len(sequence.answer) < sequence.request.min_tokens:
         logits[list(sequence.request.stop_tokens)] = -math.inf
     if sequence.matcher:
         sequence.matcher.mask(logits)
-    token = int(logits.argmax()) if sampling.temperature == 0 else _draw(logits, sampling, sequence.random.random())
-    return _with_logprobs(token, original, sampling.logprobs)
+    return logits
+
+
+def _chosen(logits: torch.Tensor, sequences: Many[Sequence]) -> list[int]:
+    """The most likely token where the temperature is 0, else one that is drawn; all rows at once, as a GPU wants it."""
+    samplings = [sequence.request.sampling for sequence in sequences]
+    drawn = [index for index, sampling in enumerate(samplings) if sampling.temperature > 0]
+    tokens = logits.argmax(-1)
+    if drawn:
+        numbers = [sequences[index].random.random() for index in drawn]
+        tokens[drawn] = _draw(logits[drawn], [samplings[index] for index in drawn], numbers)
+    return [int(token) for token in tokens.tolist()]
 
 
 def _penalise(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
@@ -102,49 +115,57 @@ def _penalise(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
     return logits
 
 
-def _draw(logits: torch.Tensor, sampling: Sampling, number: float) -> int:
-    """The token at `number` (0 to 1) of the distribution that temperature, top_k, top_p and min_p leave."""
-    logits = logits / sampling.temperature
-    if sampling.top_k <= 0 and sampling.top_p >= 1 and sampling.min_p <= 0:
-        return _at(logits.softmax(-1), number)
-    values, tokens = _largest(logits, sampling)
-    probabilities = values.softmax(-1) if 0 < sampling.top_k <= len(values) else (values - logits.logsumexp(-1)).exp()
-    if sampling.top_k > 0:
-        values, tokens = values[: sampling.top_k], tokens[: sampling.top_k]
-        probabilities = values.softmax(-1)
-    if sampling.top_p < 1:
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities * (before < sampling.top_p)
-    probabilities = probabilities * (probabilities >= sampling.min_p * probabilities[0])
-    return int(tokens[_at(probabilities, number)])
+def _draw(logits: torch.Tensor, samplings: Many[Sampling], numbers: Many[float]) -> torch.Tensor:
+    """(n,) the tokens at `numbers` (0 to 1) of the distributions that temperature, top_k, top_p and min_p leave."""
+    logits = logits / logits.new_tensor([sampling.temperature for sampling in samplings])[:, None]
+    places = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
+    cut = [index for index, each in enumerate(samplings) if each.top_k > 0 or each.top_p < 1 or each.min_p > 0]
+    if not cut:
+        return _at(logits.softmax(-1), places)
+    tokens = torch.empty(len(samplings), dtype=torch.long, device=logits.device)
+    if len(cut) < len(samplings):
+        whole = [index for index in range(len(samplings)) if index not in set(cut)]
+        tokens[whole] = _at(logits[whole].softmax(-1), places[whole])
+    chosen = [samplings[index] for index in cut]
+    width = max(SHORTLIST, *(sampling.top_k for sampling in chosen), 0)
+    tokens[cut] = _draw_cut(logits[cut], chosen, places[cut], min(width, logits.shape[1]))
+    return tokens
 
 
-def _largest(logits: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """The shortlist in falling order, or all tokens where the shortlist does not hold what the request keeps."""
-    if sampling.top_k > 0:
-        values, tokens = logits.topk(min(sampling.top_k, len(logits)))
-        return values, tokens
-    values, tokens = logits.topk(min(SHORTLIST, len(logits)))
-    total = logits.logsumexp(-1)
-    enough = (values - total).exp().sum() >= sampling.top_p
-    smallest_kept = values[-1] <= values[0] + math.log(sampling.min_p) if sampling.min_p > 0 else False
-    if enough or bool(smallest_kept):
-        return values, tokens
-    values, tokens = logits.sort(descending=True)
-    return values, tokens
+def _draw_cut(logits: torch.Tensor, samplings: Many[Sampling], places: torch.Tensor, width: int) -> torch.Tensor:
+    """The same from a shortlist of `width` tokens; rows that keep more than those are drawn from all tokens."""
+    top_k = torch.tensor([[each.top_k or logits.shape[1]] for each in samplings], device=logits.device)
+    top_p, min_p = logits.new_tensor([[each.top_p, each.min_p] for each in samplings]).split(1, dim=1)
+    values, tokens = logits.topk(width)
+    values = values.masked_fill(torch.arange(width, device=logits.device) >= top_k, -math.inf)
+    total = torch.where(top_k <= width, values.logsumexp(-1, keepdim=True), logits.logsumexp(-1, keepdim=True))
+    probabilities = (values - total).exp()
+    before = probabilities.cumsum(-1) - probabilities
+    kept = probabilities * (before < top_p)
+    kept = kept * (kept >= min_p * kept[:, :1])
+    found = tokens.gather(1, _at(kept, places)[:, None])[:, 0]
+    if width < logits.shape[1]:
+        ends = (top_k <= width) | (probabilities.sum(-1, keepdim=True) >= top_p)
+        ends |= (min_p > 0) & (probabilities[:, -1:] <= min_p * probabilities[:, :1])
+        if longer := [index for index, is_enough in enumerate(ends[:, 0].tolist()) if not is_enough]:
+            others = [samplings[index] for index in longer]
+            found[longer] = _draw_cut(logits[longer], others, places[longer], logits.shape[1])
+    return found
 
 
-def _at(probabilities: torch.Tensor, number: float) -> int:
-    """Where the running sum passes `number` of the whole; never a token of probability 0."""
+def _at(probabilities: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Where each running sum (n, V) passes `places` (n,) of its whole; never a token of probability 0."""
     sums = probabilities.double().cumsum(-1)
-    index = int(torch.searchsorted(sums, sums[-1] * number, right=True))
-    last = int(probabilities.nonzero()[-1])
-    return min(index, last)
+    found = torch.searchsorted(sums, sums[:, -1:] * places[:, None], right=True)[:, 0]
+    possible = torch.arange(sums.shape[1], device=sums.device) * (probabilities > 0)
+    return torch.minimum(found, possible.amax(-1))
 
 
-def _with_logprobs(token: int, logprobs: torch.Tensor | None, count: int | None) -> Token:
-    if logprobs is None or count is None:
+def _with_logprobs(token: int, logits: torch.Tensor, count: int | None) -> Token:
+    """With what the model itself says of the token, before penalties and temperature."""
+    if count is None:
         return Token(token)
+    logprobs = logits.float().log_softmax(-1)
     values, tokens = logprobs.topk(count)
     alternatives = zip(tokens.tolist(), values.tolist(), strict=True)
     return Token(token, float(logprobs[token]), tuple((int(each), float(value)) for each, value in alternatives))

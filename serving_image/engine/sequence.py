@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from serving_image.engine.grammar import Matcher
-from serving_image.engine.kv import Row
+from serving_image.engine.kv import Pool, Row
 from serving_image.engine.lora import Adapter
 from serving_image.errors import EngineError
 from serving_image.requests import Finish, Progress, Request, Token
@@ -98,3 +98,9 @@ def _finish(sequence: Sequence, token: Token) -> Finish | None:
     if token.id in request.stop_tokens or (sequence.matcher and not sequence.matcher.accept(token.id)):
         return "stop"
     return "length" if len(sequence.answer) >= request.max_tokens else None
+
+
+def pool_of(work: Work) -> Pool:
+    """Where its sequence's row lies."""
+    assert work.sequence.row
+    return work.sequence.row.pool

@@ -10,10 +10,11 @@ import torch
 
 from serving_image.engine import longrope, sampling
 from serving_image.engine.batch import Batch
-from serving_image.engine.forward import Forward, pool_of
+from serving_image.engine.forward import Forward
 from serving_image.engine.grammar import Matcher
+from serving_image.engine.graphs import Record
 from serving_image.engine.lora import Adapters
-from serving_image.engine.sequence import Plan, Sequence, Work, take
+from serving_image.engine.sequence import Plan, Sequence, Work, pool_of, take
 from serving_image.errors import EngineError
 from serving_image.requests import Progress, Request, Stats, Token
 
@@ -21,13 +22,13 @@ from serving_image.requests import Progress, Request, Stats, Token
 class Stepper:
     """The model and its batch."""
 
-    def __init__(self, model: Any, batch: Batch, adapters: Adapters) -> None:
+    def __init__(self, model: Any, batch: Batch, adapters: Adapters, record: Record | None = None) -> None:
         self.model = model
         self.adapters = adapters
         self._rope = longrope.install(model)
         self.batch = batch
         self._by_id: dict[str, Sequence] = {}
-        self.forward = Forward(model)
+        self.forward = Forward(model, None if self._rope else record)
 
     @property
     def has_work(self) -> bool:

@@ -30,6 +30,7 @@ def load(source: Source, settings: Settings) -> Loaded:
     Raises:
         WeightsError: It is too big, or in numbers that this machine does not have.
     """
+    torch.backends.cuda.enable_cudnn_sdp(False)  # takes up to a second for each new shape, and prompts have all shapes
     device = torch.device(
         settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     )

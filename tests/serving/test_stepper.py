@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from serving_image import settings
+from serving_image.engine import kv
 from serving_image.engine.build import build
 from serving_image.engine.stepper import Stepper
 from serving_image.requests import Request, Sampling
@@ -106,6 +107,26 @@ def test_a_cache_for_one_context_answers_many_requests_in_turn(folder: Path, mod
         stepper.add(greedy(name, tokens, 60))
     assert stepper.stats().cache_budget_tokens == CONTEXT
     assert run(stepper) == {name: generated(model, tokens, 60) for name, tokens in asked.items()}
+
+
+def test_a_gpu_that_another_program_fills_serves_with_the_cache_that_it_has(
+    folder: Path, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, zeros = [0], kv._zeros
+
+    def fails_at_the_third_growth(size: tuple[int, ...], shape: kv.Shape) -> torch.Tensor:
+        made[0] += 1
+        if made[0] > 2 * 4 + 1:  # of four tensors each: two layers, keys and values
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros(size, shape)
+
+    monkeypatch.setattr(kv, "_zeros", fails_at_the_third_growth)
+    stepper = engine(folder)
+    asked = {f"r{seed}": prompt(seed, 20) for seed in range(6)}
+    for name, tokens in asked.items():
+        stepper.add(greedy(name, tokens, 40))
+    assert run(stepper) == {name: generated(model, tokens, 40) for name, tokens in asked.items()}
+    assert stepper.stats().cache_budget_tokens == 2 * kv.SMALLEST_ROW_TOKENS
 
 
 def test_a_cancelled_request_leaves_before_the_next_step_and_the_others_go_on(

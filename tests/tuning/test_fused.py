@@ -37,6 +37,16 @@ def test_pieces_have_the_loss_and_the_gradient_of_the_whole(kind: torch.dtype, t
     torch.testing.assert_close(gradient, whole_gradient, rtol=tolerance, atol=tolerance)
 
 
+def test_a_hidden_state_that_accelerate_made_float32_meets_a_head_in_16_bits() -> None:
+    torch.manual_seed(0)
+    head = torch.nn.Linear(32, 500, dtype=torch.bfloat16).requires_grad_(False)
+    hidden, targets = torch.randn(40, 32, requires_grad=True), torch.randint(0, 500, (40,))
+    fused.token_losses(hidden, head, targets).sum().backward()
+    whole = cross_entropy(head.float()(hidden.detach()), targets, reduction="none")
+    torch.testing.assert_close(fused.token_losses(hidden, head.bfloat16(), targets), whole, rtol=2e-2, atol=2e-2)
+    assert hidden.grad is not None and hidden.grad.dtype == torch.float32
+
+
 @pytest.mark.parametrize(("name", "value"), [("final_logit_softcapping", 30.0), ("logits_scaling", 8.0)])
 def test_a_model_that_changes_its_logits_takes_the_usual_way(tiny_folder: Any, name: str, value: float) -> None:
     from transformers import AutoModelForCausalLM

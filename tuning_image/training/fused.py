@@ -34,7 +34,7 @@ class _Pieces(torch.autograd.Function):
         step = max(16, PIECE_BYTES // (4 * len(weight)))
         for start in range(0, len(targets), step):
             at = slice(start, start + step)
-            logits = linear(hidden[at], weight, bias).float()
+            logits = linear(hidden[at].to(weight.dtype), weight, bias).float()
             wanted = targets[at, None]
             total = logits.logsumexp(1, keepdim=True)
             found[at] = (total - logits.gather(1, wanted))[:, 0]

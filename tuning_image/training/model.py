@@ -1,5 +1,6 @@
 """The base model, quantized where asked, with a fresh adapter on it. Called by run."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +119,8 @@ def _quantization(config: Config, precision: Precision) -> Any:
             bnb_4bit_compute_dtype=_compute_dtype(chosen.bnb_4bit_compute_dtype, precision),
         )
     if chosen.load_in_8bit:
+        # that it computes in float16 whatever comes in, told for each layer and step
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=chosen.llm_int8_threshold)
     return None
 

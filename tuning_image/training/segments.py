@@ -12,9 +12,14 @@ NAME = "segments"
 
 
 def register() -> None:
-    """Makes `attn_implementation="segments"` known to transformers, which then builds no mask for it."""
+    """Makes `attn_implementation="segments"` known to transformers, which then builds no mask for it.
+
+    cuDNN's attention is turned off: it takes up to a second to make itself ready for each new shape, and each length of
+    a row is one. With it LoRA ran at a third of TRL's speed on an H100 (benchmarks/README.md).
+    """
     from transformers import AttentionInterface
 
+    torch.backends.cuda.enable_cudnn_sdp(False)
     AttentionInterface.register(NAME, attention)
 
 

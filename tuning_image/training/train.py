@@ -30,6 +30,7 @@ class Outcome:
     loss: float
     eval_loss: float | None
     seconds: float
+    peak_gpu_bytes: int | None = None  # that PyTorch took from this process' GPU, since the model was loaded
 
 
 def train(
@@ -115,7 +116,8 @@ def _outcome(trainer: AdapterTrainer, result: Any, settings: Settings, output: P
 
         set_peft_model_state_dict(trainer.model, load_peft_weights(str(output / callbacks.BEST)))
         last = min(measured)
-    return Outcome(trainer.state.global_step, result.training_loss, last, result.metrics["train_runtime"])
+    peak = torch.cuda.max_memory_reserved() if uses_gpu(settings.config) else None
+    return Outcome(trainer.state.global_step, result.training_loss, last, result.metrics["train_runtime"], peak)
 
 
 def _arguments(settings: Settings, evaluated: bool, micro: int, accumulation: int) -> TrainingArguments:
