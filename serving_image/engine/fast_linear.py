@@ -1,8 +1,9 @@
 """Linear layers that read their input once and their weights in the CPU's own layout. Called when the model is loaded.
 
-Only for 16-bit models: layers that are fed the same input (queries, keys and values; gate and up) become one
-multiplication, and on CPUs the weights are laid out once for oneDNN, which otherwise does it in every step. Either may
-change the last bit of a sum, so float32 models, whose tokens are those of `generate`, stay as they are.
+Only for 16-bit models: layers that are fed the same input (queries, keys and values; on GPUs gate and up) become one
+multiplication, and on CPUs the weights are laid out once for oneDNN, which otherwise does it in every step, and gate
+and up apply SiLU and the product themselves. Any of it may change the last bit of a sum, so float32 models, whose
+tokens are those of `generate`, stay as they are.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+ATTENTION, NETWORK = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")
 _pointwise = torch.ops.mkldnn._linear_pointwise
 PACKED_ROWS = 16  # the batch for which oneDNN chooses the layout; others work with it too
 
@@ -84,10 +85,11 @@ def speed_up(model: Any) -> None:
     """Replace what can be replaced; quantized and unknown layers stay."""
     if model.dtype not in (torch.bfloat16, torch.float16):
         return
+    on_cpu = model.device.type == "cpu"
     for module in list(model.modules()):
-        for names in TOGETHER:
+        for names in (ATTENTION,) if on_cpu else (ATTENTION, NETWORK):
             _join(module, names)
-    if model.device.type == "cpu":
+    if on_cpu:
         for module in list(model.modules()):
             for name, child in list(module.named_children()):
                 if type(child) is nn.Linear:
@@ -96,6 +98,9 @@ def speed_up(model: Any) -> None:
             for value in vars(module).values():
                 if isinstance(value, Shared) and type(value._linear) is nn.Linear:
                     value._linear = _packed(value._linear)
+        for parameter in model.parameters():  # what is left, so that the file's mapping goes, which RSS counts
+            if parameter.is_floating_point():  # quantized ones keep what belongs to them
+                parameter.data = parameter.data.clone()
 
 
 def _packed(linear: nn.Linear) -> nn.Module:

@@ -44,11 +44,9 @@ def choose(logits: torch.Tensor, sequences: Many[Sequence]) -> list[Token | Engi
 
 
 def most_likely(logits: torch.Tensor) -> list[int]:
-    """The first of the largest. A search for equality is several times faster than argmax for bfloat16 on CPUs."""
-    if logits.device.type != "cpu" or logits.dtype == torch.float32:
-        return [int(token) for token in logits.argmax(-1).tolist()]
-    equal = logits == logits.amax(-1, keepdim=True)
-    return [int(token) for token in equal.view(torch.uint8).argmax(-1).tolist()]
+    """The first of the largest. `max` is ten times faster than `argmax` for bfloat16 on CPUs."""
+    chosen = logits.max(-1).indices if logits.device.type == "cpu" else logits.argmax(-1)
+    return [int(token) for token in chosen.tolist()]
 
 
 def _is_plain(sequence: Sequence) -> bool:
