@@ -36,14 +36,14 @@ def build(settings: Settings, source: Source) -> tuple[Stepper | Stock, Grammars
     _keep_freed_memory()
     loaded = weights.load(source, settings)
     adapters = Adapters(loaded.model)
-    for spec in settings.adapter:
-        adapters.add(adapter_files.read(spec, loaded.model))
     try:
         shape = probe.prepare(loaded.model)
     except probe.NotOverRows as reason:
         stepper, info = _one_by_one(settings, loaded, adapters, str(reason))
     else:
         stepper, info = _batching(settings, loaded, adapters, shape)
+    for spec in settings.adapter:  # now that the layers they change are what they stay
+        adapters.add(adapter_files.read(spec, loaded.model))
     return stepper, Grammars(source, info.vocabulary), info
 
 

@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM,
 
 from serving_image.engine.attention import Step, attend_rows
 from serving_image.engine.fast_linear import Packed, Part
-from serving_image.engine.lora import LoraLinear
+from serving_image.engine.lora import LoraLinear, add_together
 from serving_image.engine.scoring import Scoring
 
 KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
@@ -105,20 +105,11 @@ class Layer:
 def _together(attention: Any, x: torch.Tensor) -> torch.Tensor:
     """Queries, keys and values side by side."""
     layers = (attention.q_proj, attention.k_proj, attention.v_proj)
-    plain = [_without_adapters(layer) for layer in layers]
-    first = plain[0]
-    if isinstance(first, Part):
-        return first.shared.whole(x)
-    inner = [layer.inner if isinstance(layer, LoraLinear) else layer for layer in layers]
-    if not isinstance(inner[0], Part):
-        return torch.cat([layer(x) for layer in plain], -1)
-    output = inner[0].shared.whole(x)
-    start = 0
-    for layer in layers:
-        part = output[:, start : start + layer.out_features]
-        if isinstance(layer, LoraLinear):
-            layer.add_to(part, x)
-        start += layer.out_features
+    first = layers[0].inner if isinstance(layers[0], LoraLinear) else layers[0]
+    if not isinstance(first, Part):
+        return torch.cat([layer(x) for layer in layers], -1)
+    output = first.shared.whole(x)
+    add_together(layers, output, x)
     return output
 
 
@@ -126,14 +117,20 @@ def _gated(network: Any, x: torch.Tensor) -> torch.Tensor:
     gate, up = _without_adapters(network.gate_proj), _without_adapters(network.up_proj)
     if isinstance(gate, Packed) and isinstance(up, Packed):
         return up.times(x, gate.silu(x))
-    return F.silu(gate(x)).mul_(up(x))
+    return F.silu(_times(gate, x), inplace=True).mul_(_times(up, x))
+
+
+def _times(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    if isinstance(layer, LoraLinear):
+        output: torch.Tensor = layer.add_to(layer.inner(x), x)
+        return output
+    return layer(x)
 
 
 def _plus(layer: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    layer = _without_adapters(layer)
-    if isinstance(layer, Packed):
-        return layer.plus(x, residual)
-    return residual + layer(x)
+    inner = layer.inner if isinstance(layer, LoraLinear) else layer
+    output = inner.plus(x, residual) if isinstance(inner, Packed) else residual + inner(x)
+    return layer.add_to(output, x) if isinstance(layer, LoraLinear) else output
 
 
 def _without_adapters(layer: Any) -> Any:

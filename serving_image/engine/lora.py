@@ -1,7 +1,8 @@
 """LoRA adapters: several in one batch, beside the base model. Called by the stepper before each forward pass.
 
 A linear layer adds `((x A) * mask) B`, where A and B are those of all adapters in the step side by side and the mask
-keeps for each token the columns of its own adapter: three operations however many adapters there are.
+keeps for each token the columns of its own adapter: three operations however many adapters there are, and layers that
+are fed the same input share them.
 """
 
 from collections import OrderedDict
@@ -37,7 +38,8 @@ class Stack:
 class State:
     """What the layers of the running step see."""
 
-    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    stacks: dict[str, Stack] = field(default_factory=dict)  # by module, and by modules that are multiplied together
+    count: int = 0  # of adapters
     owners: torch.Tensor | None = None  # (T,) place of each token's adapter; -1: the base; None: one for all
     masks: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
 
@@ -45,9 +47,16 @@ class State:
         """(T, R): 1 where a column belongs to the token's adapter."""
         if ranks not in self.masks:
             assert self.owners is not None
-            places = torch.arange(len(ranks)).repeat_interleave(torch.tensor(ranks)).to(like.device)
+            adapters = torch.arange(len(ranks)) % self.count
+            places = adapters.repeat_interleave(torch.tensor(ranks)).to(like.device)
             self.masks[ranks] = (self.owners[:, None] == places).to(like.dtype)
         return self.masks[ranks]
+
+    def change(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The two factors of what a layer's adapters add: (..., R) and (R, out)."""
+        stack = self.stacks[name]
+        inner = x @ stack.down
+        return (inner if self.owners is None else inner.mul_(self.mask(stack.ranks, x))), stack.up
 
 
 class LoraLinear(nn.Module):
@@ -62,25 +71,43 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out)."""
-        output = self.inner(x)
-        return output if not self.active else output + self._change(x)
+        output: torch.Tensor = self.inner(x)
+        if not self.active:
+            return output
+        inner, up = self._state.change(self._name, x)
+        return output + inner @ up
 
     @property
     def active(self) -> bool:
         """An adapter of this step changes the layer."""
         return self._name in self._state.stacks
 
-    def add_to(self, output: torch.Tensor, x: torch.Tensor) -> None:
+    def add_to(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Change what the layer made of x (T, in), in its place."""
-        if self.active:
-            output += self._change(x)
+        return output.addmm_(*self._state.change(self._name, x)) if self.active else output
 
-    def _change(self, x: torch.Tensor) -> torch.Tensor:
-        stack = self._state.stacks[self._name]
-        inner = x @ stack.down
-        if self._state.owners is not None:
-            inner *= self._state.mask(stack.ranks, x)
-        return inner @ stack.up
+
+def add_together(layers: Sequence[Any], output: torch.Tensor, x: torch.Tensor) -> None:
+    """Change what layers made of the same x (T, in), side by side in `output`, in its place."""
+    active = [layer for layer in layers if isinstance(layer, LoraLinear) and layer.active]
+    if active:
+        state = active[0]._state
+        name = " + ".join(["together", *(layer._name for layer in active)])
+        if name not in state.stacks:
+            state.stacks[name] = _joined(layers, state.stacks)
+        output.addmm_(*state.change(name, x))
+
+
+def _joined(layers: Sequence[Any], stacks: Mapping[str, Stack]) -> Stack:
+    """One stack for several layers: A side by side, B in blocks along the diagonal."""
+    found = [stacks.get(layer._name) if isinstance(layer, LoraLinear) else None for layer in layers]
+    present = [stack for stack in found if stack]
+    blocks = [
+        stack.up if stack else present[0].up.new_zeros((0, layer.out_features))
+        for stack, layer in zip(found, layers, strict=True)
+    ]
+    ranks = tuple(rank for stack in present for rank in stack.ranks)
+    return Stack(torch.cat([stack.down for stack in present], dim=1), torch.block_diag(*blocks), ranks)
 
 
 class Adapters:
@@ -90,7 +117,7 @@ class Adapters:
         self.model = model
         self.loaded: dict[str, Adapter] = {}
         self._state = State()
-        self._stacks: OrderedDict[tuple[str, ...], Mapping[str, Stack]] = OrderedDict()
+        self._stacks: OrderedDict[tuple[str, ...], dict[str, Stack]] = OrderedDict()
         self._wrapped: set[str] = set()
 
     def add(self, adapter: Adapter) -> None:
@@ -125,7 +152,7 @@ class Adapters:
                 self._stacks.popitem(last=False)
         self._stacks.move_to_end(keys)
         self._state.stacks = self._stacks[keys]
-        self._state.owners = None
+        self._state.owners, self._state.count = None, len(keys)
         if len(keys) == 1 and all(per_token):
             return
         places = {key: place for place, key in enumerate(keys)}
@@ -133,7 +160,7 @@ class Adapters:
         self._state.owners = owners.to(self.model.device)
 
 
-def _stack(adapters: Sequence[Adapter]) -> Mapping[str, Stack]:
+def _stack(adapters: Sequence[Adapter]) -> dict[str, Stack]:
     stacks = {}
     for name in {name for adapter in adapters for name in adapter.matrices}:
         pairs = [adapter.matrices.get(name) for adapter in adapters]

@@ -51,7 +51,7 @@ def first_logits(stepper: Stepper, monkeypatch: pytest.MonkeyPatch, adapter: str
     seen, forward = [], stepper.forward
     monkeypatch.setattr(stepper, "forward", lambda plan: seen.append(forward(plan)) or seen[-1])
     answer(stepper, adapter)
-    return seen[0][0].float()
+    return seen[0][-1].float()
 
 
 def reference(model: Any) -> torch.Tensor:
@@ -78,15 +78,22 @@ def test_logits_in_bfloat16_are_the_models_but_for_rounding(
     assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
 
 
-def test_an_adapter_on_all_layers_counts_in_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layers", ["qkvogud", "qvod", "k", "u"])
+def test_an_adapter_counts_in_bfloat16_beside_another_one(
+    layers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = made(LlamaConfig, tmp_path)
     stepper, matrices = engine(tmp_path, "bfloat16"), {}
     plain = reference(model)
     for name, layer in model.named_modules():
-        if name.endswith("_proj"):
-            down, up = torch.randn(4, layer.in_features) * 0.2, torch.randn(layer.out_features, 4) * 0.2
+        if name.endswith("_proj") and name.split(".")[-1][0] in layers:
+            down, up = torch.randn(4, layer.in_features) * 0.4, torch.randn(layer.out_features, 4) * 0.4
             layer.weight.data += up @ down
             matrices[name] = (down.bfloat16(), up.bfloat16())
+    query = "model.layers.0.self_attn.q_proj"
+    other = {query: (torch.randn(3, 64).bfloat16(), torch.randn(64, 3).bfloat16())}
+    stepper.adapters.add(Adapter("other", "other#1", other))
+    stepper.add(Request("two", PROMPT[::-1], 1, Sampling(temperature=0), adapter="other"))
     stepper.adapters.add(Adapter("tuned", "tuned#1", matrices))
     found = first_logits(stepper, monkeypatch, "tuned")
     assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
