@@ -41,9 +41,7 @@ class Gate:
         Raises:
             Refusal: 429, if the queue is full.
         """
-        beyond = self.waiting_requests + answers - max(0, running)
-        if beyond > self._max_requests:
-            raise self._full(f"{self.waiting_requests} requests wait and {self._max_requests} may")
+        self.check(answers, running)
         if self.waiting_tokens and self.waiting_tokens + tokens * answers > self._max_tokens:
             raise self._full(f"{self.waiting_tokens} prompt tokens wait and {self._max_tokens} may")
         tickets = [Ticket(tokens) for _ in range(answers)]
@@ -59,6 +57,15 @@ class Gate:
             self.inside -= 1
             if not self.inside:
                 self._empty.set()
+
+    def check(self, answers: int, running: int) -> None:
+        """Whether so many answers find a place; before a body is read it is not known that it asks for more than one.
+
+        Raises:
+            Refusal: 429, if the queue is full.
+        """
+        if self.waiting_requests + answers - max(0, running) > self._max_requests:
+            raise self._full(f"{self.waiting_requests} requests wait and {self._max_requests} may")
 
     def started(self, ticket: Ticket) -> None:
         """It waits no more."""

@@ -109,10 +109,9 @@ async def answer(server: Server, jobs: Sequence[Job], usage: Usage) -> AsyncIter
     """
     requests = [(job, request) for job in jobs for request in job.requests]
     tokens = max(len(request.prompt) for _, request in requests)
-    free = server.settings.max_running - server.engine.stats.running - server.engine.stats.waiting
     usage.prompt_tokens += sum(len(job.requests[0].prompt) for job in jobs)
     asked = [request for _, request in requests]
-    with traces.noting(asked, usage), server.gate.admit(tokens, len(requests), free) as tickets:
+    with traces.noting(asked, usage), server.gate.admit(tokens, len(requests), server.free_places) as tickets:
         for job in jobs:
             server.metrics.params_n.observe(len(job.requests))
         streams = [

@@ -1,4 +1,4 @@
-"""What every request passes first: id, key, size of the body, line in the log, span. Set by the app."""
+"""What every request passes first: id, key, room in the queue, size of the body, log line, span. Set by the app."""
 
 import logging
 import re
@@ -13,6 +13,7 @@ from serving_image.api.state import Server
 
 log = logging.getLogger("serving.access")
 OPEN = re.compile(r"/(health(/.*)?)?")  # health, and the page, which holds nothing secret and asks for a key
+ANSWERING = ("/chat", "/v1/chat/completions", "/v1/completions", "/v1/responses")
 ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -48,6 +49,8 @@ class Guard:
             self._check_size(headers)
             if not OPEN.fullmatch(scope["path"]):
                 key = self._check_key(scope["path"], headers)
+            if scope["path"] in ANSWERING and self.server.ready:  # before the body costs anything
+                self.server.gate.check(1, self.server.free_places)
             scope["state"] = {**scope.get("state", {}), "key": key}
             await self.app(scope, self._limited(receive), answer)
         except Refusal as refusal:

@@ -5,6 +5,7 @@ Called by the routes of answers.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from serving_image.api.refusals import Refusal, crashed
 
 Result = TypeVar("Result")
 Event = Mapping[str, Any] | str  # a string goes out as it is
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 CLIENT_GONE = 499  # nginx's status for it; nobody reads it but the log
 
 
@@ -31,18 +33,21 @@ class EventStream(Response):
         super().__init__()
         self._named = named
         self._events = events
-        self._write_timeout = write_timeout or None
+        self._write_timeout = write_timeout
+        self._writing_since = 0.0  # 0: not writing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until they end, the client leaves, or does not read for too long."""
         sending = asyncio.ensure_future(self._send_all(send))
-        leaving = asyncio.ensure_future(_gone(receive))
+        leaving = [asyncio.ensure_future(_gone(receive))]
+        if self._write_timeout:
+            leaving.append(asyncio.ensure_future(self._stuck()))
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, *leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            leaving.cancel()
-            sending.cancel()
-            await asyncio.gather(leaving, sending, return_exceptions=True)
+            for task in (sending, *leaving):
+                task.cancel()
+            await asyncio.gather(sending, *leaving, return_exceptions=True)
             await self._events.aclose()  # type: ignore[attr-defined]
 
     async def _send_all(self, send: Send) -> None:
@@ -52,8 +57,6 @@ class EventStream(Response):
         try:
             async for event in self._events:
                 await self._write(send, event)
-        except TimeoutError:
-            raise  # nobody reads
         except Refusal as refusal:
             await self._write(send, refusal.body())
         except Exception as error:
@@ -63,11 +66,21 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, send: Send, event: Event) -> None:
-        text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        text = event if isinstance(event, str) else _json(event)
         name = f"event: {event.get('type', 'error')}\n" if self._named and not isinstance(event, str) else ""
         message = {"type": "http.response.body", "body": f"{name}data: {text}\n\n".encode(), "more_body": True}
-        async with asyncio.timeout(self._write_timeout):
-            await send(message)
+        self._writing_since = time.monotonic()
+        await send(message)
+        self._writing_since = 0.0
+
+    async def _stuck(self) -> None:
+        """Ends when nobody reads for too long; one watch beside the writes costs less than a timer for each."""
+        while True:
+            now = time.monotonic()
+            left = self._write_timeout - (now - (self._writing_since or now))
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
 
 async def stream(

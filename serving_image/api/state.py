@@ -34,6 +34,11 @@ class Server:
         """Requests are accepted."""
         return self.engine.state == "ready" and self.tokenizer is not None and not self.gate.draining
 
+    @property
+    def free_places(self) -> int:
+        """Answers that would be computed at once."""
+        return self.settings.max_running - self.engine.stats.running - self.engine.stats.waiting
+
     def loaded(self) -> Tokenizer:
         """The tokenizer.
 

@@ -27,11 +27,12 @@ class Tokenizer:
         return tuple(self.inner(text, add_special_tokens=special)["input_ids"])
 
     def decode(self, tokens: Sequence[int], skip_special: bool) -> str:
-        """Text of tokens, spaces as they are."""
-        text: str = self.inner.decode(
-            list(tokens), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
-        )
-        return text
+        """Text of tokens, spaces as they are: twice a token, so past transformers' own wrapping where there is one."""
+        fast = getattr(self.inner, "backend_tokenizer", None)
+        if fast is not None:
+            text: str = fast.decode(list(tokens), skip_special_tokens=skip_special)
+            return text
+        return self.inner.decode(list(tokens), skip_special_tokens=skip_special, clean_up_tokenization_spaces=False)
 
     @property
     def chats(self) -> bool:

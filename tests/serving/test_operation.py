@@ -101,6 +101,8 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(tmp_path: Path)
         wait_until(lambda: gauge(server, "num_requests_waiting") == 1)
         with server.http() as http:
             refused = http.post("/v1/completions", json=LONG)
+            unread = http.post("/v1/completions", content=b"nobody reads this")
+        assert unread.status_code == 429
         assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
         assert refused.json()["error"]["code"] == "queue_full"
         assert waiting.result() == "data: [DONE]"
