@@ -20,7 +20,7 @@ from serving_image.bench.figures import Figures, figures
 from serving_image.bench.report import write_picture
 
 CONCURRENCY = (1, 4, 16, 32)
-PLAIN_SECONDS = 30  # the plain server answers one after the other: what it says in this time shows its speed
+PLAIN_SECONDS = 20  # the plain server answers one after the other: what it says in this time shows its speed
 Rows = dict[str, dict[str, list[Figures]]]  # by load, by server, one for each round
 
 

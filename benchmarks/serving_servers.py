@@ -17,7 +17,6 @@ from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import IO, Any
 
-import httpx
 import psutil
 
 from benchmarks import small_model
@@ -102,7 +101,7 @@ class Server:
             try:
                 if asyncio.run(send(self.url, ask))[0].pieces:
                     return
-            except (httpx.HTTPError, RuntimeError):
+            except (OSError, RuntimeError):
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"benchmarks: {NAMES[self.name]} does not answer:\n{self.log()}") from None
             time.sleep(0.1)

@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import httpx
-
 from serving_image.bench import report
 from serving_image.bench.figures import Figures, figures
 from serving_image.bench.load import Ask, chat, send, story
@@ -26,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     for concurrency in chosen.concurrency:
         try:
             rows.append(asyncio.run(_measure(chosen, concurrency, key)))
-        except (httpx.HTTPError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:
             raise SettingsError(f"bench: --url {chosen.url}: {error or type(error).__name__}") from None
         print(report.line(rows[-1]), flush=True)
     about = {"url": chosen.url, "words": chosen.words, "answer_tokens": chosen.answer_tokens}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+from serving_image.bench.wire import posted
 
 REFUSED = 429
 WORDS = ("river", "stone", "cloud", "field", "house", "light", "market", "song", "table", "north", "winter", "glass")
@@ -70,29 +70,28 @@ async def send(url: str, asks: Sequence[Ask], *, key: str = "", limit_seconds: f
         limit_seconds: Stop reading then; what came until then counts.
     """
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=None, limits=limits, trust_env=False) as http:
-        answers = [Answer(0.0) for _ in asks]
-        tasks = [asyncio.create_task(_one(http, ask, answer)) for ask, answer in zip(asks, answers, strict=True)]
-        _, late = await asyncio.wait(tasks, timeout=limit_seconds)
-        for task in late:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-                raise outcome
-        return answers
+    answers = [Answer(0.0) for _ in asks]
+    tasks = [asyncio.create_task(_one(url, headers, ask, answer)) for ask, answer in zip(asks, answers, strict=True)]
+    _, late = await asyncio.wait(tasks, timeout=limit_seconds)
+    for task in late:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+            raise outcome
+    return answers
 
 
-async def _one(http: httpx.AsyncClient, ask: Ask, answer: Answer) -> None:
+async def _one(url: str, headers: Mapping[str, str], ask: Ask, answer: Answer) -> None:
+    body = json.dumps(ask.body).encode()
     await asyncio.sleep(ask.at_seconds)
     answer.sent = time.monotonic()
     try:
-        async with http.stream("POST", "/v1/chat/completions", json=ask.body) as response:
-            answer.status = response.status_code
+        async with posted(url, "/v1/chat/completions", body, headers) as reply:
+            answer.status = reply.status
             if answer.status not in (200, REFUSED):
-                text = (await response.aread()).decode()
-                raise RuntimeError(f"{http.base_url} answered {answer.status}: {text[:500]}")
-            async for line in response.aiter_lines():
+                text = "\n".join([line async for line in reply.lines()])
+                raise RuntimeError(f"{url} answered {answer.status}: {text[:500]}")
+            async for line in reply.lines():
                 _note(answer, line)
     finally:
         answer.ended = time.monotonic()
