@@ -14,7 +14,7 @@ from tests.serving.servers import Running, running
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys") / "keys"
-    path.write_text("first-key name=alice rpm=3\nsecond-key name=bob\n")
+    path.write_text("first-key name=alice rpm=3\nsecond-key name=bob\nfourth-key name=dave tpm=40\n")
     return path
 
 
@@ -44,6 +44,28 @@ def test_a_key_may_not_ask_more_often_than_its_limit(locked: Running):
     ask = {"json": {"prompt": "a", "max_tokens": 1}}
     assert [status(locked, "first-key", "/v1/completions", **ask) for _ in range(4)] == [200, 200, 200, 429]
     assert status(locked, "second-key", "/v1/completions", **ask) == 200
+
+
+def test_a_key_may_not_use_more_tokens_than_its_limit(locked: Running):
+    ask = {"json": {"prompt": "a", "max_tokens": 39, "ignore_eos": True}}
+    assert [status(locked, "fourth-key", "/v1/completions", **ask) for _ in range(2)] == [200, 429]
+
+
+def test_every_documented_route_but_health_wants_a_key(locked: Running):
+    with locked.http(headers={"Authorization": "Bearer second-key"}) as http:
+        paths = http.get("/openapi.json").json()["paths"]
+    asked = [(method, path) for path, methods in paths.items() for method in methods if not path.startswith("/health")]
+    with locked.http() as http:
+        answers = {each: http.request(each[0], each[1]).status_code for each in asked if each != ("get", "/")}
+    assert len(answers) >= 10 and set(answers.values()) == {401}
+
+
+def test_a_key_that_is_taken_out_of_the_file_is_refused_at_once(locked: Running, keys: Path):
+    before = keys.read_text()
+    keys.write_text(before + "lost-key name=eve\n")
+    assert status(locked, "lost-key") == 200
+    keys.write_text(before)
+    assert status(locked, "lost-key") == 401
 
 
 def test_a_rotated_file_counts_at_once_and_keys_are_never_logged(locked: Running, keys: Path):

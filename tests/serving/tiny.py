@@ -15,12 +15,13 @@ VOCABULARY = 49152  # of the tokenizer
 CONTEXT = 8192
 
 
-def make(folder: Path, shards: int = 1) -> Path:
-    """Two layers, 12.6 MB of weights in float32."""
+def make(folder: Path, shards: int = 1, **changes: int) -> Path:
+    """Two layers, 12.6 MB of weights in float32, where no other sizes are asked for."""
     torch.manual_seed(5)
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "head_dim": 16, **changes}
     config = LlamaConfig(
-        vocab_size=VOCABULARY, num_key_value_heads=2, head_dim=16, max_position_embeddings=CONTEXT,
+        vocab_size=VOCABULARY, max_position_embeddings=CONTEXT,
         bos_token_id=1, eos_token_id=2, pad_token_id=2, tie_word_embeddings=True, **sizes,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
