@@ -9,12 +9,17 @@ from safetensors import SafetensorError
 
 from tuning_image import arguments, errors, run, settings, stopping
 
+# Turns that threads of OpenMP wait awake. With the millions of libgomp any program beside this one takes the core from
+# the thread that all others wait for.
+AWAKE_TURNS = "20000"
 KEPT = "the last good checkpoint is kept, and the same command goes on from it"
 
 
 def main(argv: Sequence[str]) -> int:
     """One run; the exit code."""
     stopping.end_on_sigterm()
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", AWAKE_TURNS)  # read when PyTorch is loaded, which is later
     try:
         chosen = settings.read(arguments.parse(argv), os.environ)
         print("\n".join(chosen.lines()), flush=True)
