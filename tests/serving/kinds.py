@@ -1,10 +1,16 @@
-"""Tiny models of random weights, one of each kind of attention and state. Made by the tests of what is served."""
+"""Tiny models of random weights, one of each kind of attention and state, and their tokens by `generate` or the engine.
+
+Made by the tests of what is served.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+
+from serving_image.engine.stepper import Stepper
+from serving_image.engine.stock import Stock
 
 VOCABULARY = 300
 WINDOW = 16
@@ -87,3 +93,14 @@ def generated(model: Any, tokens: tuple[int, ...], count: int) -> list[int]:
     output = model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=0, eos_token_id=None, **limits)
     found: list[int] = output[0, len(tokens) :].tolist()
     return found
+
+
+def run(stepper: Stepper | Stock, steps: int = 10_000) -> dict[str, list[int]]:
+    """The tokens of every request, by its id."""
+    answers: dict[str, list[int]] = {}
+    while stepper.has_work and steps:
+        steps -= 1
+        for progress in (each for batch in stepper.step() for each in batch):
+            assert progress.finish != "error", progress.message
+            answers.setdefault(progress.request, []).extend(token.id for token in progress.tokens)
+    return answers

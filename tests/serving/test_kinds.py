@@ -18,7 +18,7 @@ from serving_image.engine.stock import Stock, weigh
 from serving_image.requests import Request, Sampling
 from serving_image.source import Source
 from tests.serving import kinds, tiny
-from tests.serving.kinds import KINDS, generated, prompt
+from tests.serving.kinds import KINDS, generated, prompt, run
 from tests.serving.servers import running
 
 BY_TURNS = {"falcon", "bloom", "mamba", "mamba2", "falcon_h1", "qwen3_next"}
@@ -30,16 +30,6 @@ COUNT = 30
 def engine(folder: Path, *flags: str) -> Stepper | Stock:
     chosen = settings.read(["--model", str(folder), "--dtype", "float32", "--prefill-tokens", "16", *flags], {})
     return build(chosen, Source(folder))[0]
-
-
-def run(stepper: Stepper | Stock, steps: int = 10_000) -> dict[str, list[int]]:
-    answers: dict[str, list[int]] = {}
-    while stepper.has_work and steps:
-        steps -= 1
-        for progress in (each for batch in stepper.step() for each in batch):
-            assert progress.finish != "error", progress.message
-            answers.setdefault(progress.request, []).extend(token.id for token in progress.tokens)
-    return answers
 
 
 def greedy(name: str, tokens: tuple[int, ...], adapter: str | None = None) -> Request:

@@ -3,6 +3,7 @@
 In this process with an engine without a model, so that a request that turns out right costs nothing.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,19 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return make_app(server)
 
 
+def tried(operation: Any, mode: GenerationMode, times: int) -> Callable[..., Any]:
+    """Decorates what is done with each of so many requests that fit the document, or do not."""
+    given_times = settings(
+        max_examples=times, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    return lambda ask: given_times(given(case=operation.as_strategy(generation_mode=mode))(ask))
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_wrong_values_are_refused_in_openais_shape_and_nothing_breaks(path: str, app: Any):
     operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path]["POST"]
 
-    @settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    @tried(operation, GenerationMode.NEGATIVE, 40)
     def ask(case: schemathesis.Case) -> None:
         answer = case.call()
         assert 400 <= answer.status_code < 500, answer.text
@@ -55,8 +63,7 @@ def test_right_values_of_the_quick_start_reach_the_model_and_break_nothing(app: 
     operation = schemathesis.openapi.from_asgi("/openapi.json", app)["/chat"]["POST"]
     statuses: list[int] = []
 
-    @settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    @tried(operation, GenerationMode.POSITIVE, 30)
     def ask(case: schemathesis.Case) -> None:
         statuses.append(case.call().status_code)
         assert statuses[-1] < 500
@@ -69,8 +76,7 @@ def test_right_values_of_the_quick_start_reach_the_model_and_break_nothing(app: 
 def test_what_a_route_answers_is_as_its_document_says(path: str, app: Any):
     operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path]["GET"]
 
-    @settings(max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    @tried(operation, GenerationMode.POSITIVE, 15)
     def ask(case: schemathesis.Case) -> None:
         case.call_and_validate(headers=ADMIN)
 
@@ -85,8 +91,7 @@ def test_what_a_route_answers_is_as_its_document_says(path: str, app: Any):
 def test_the_admin_api_answers_as_its_document_says(method: str, path: str, mode: GenerationMode, app: Any):
     operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path][method]
 
-    @settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @tried(operation, mode, 30)
     def ask(case: schemathesis.Case) -> None:
         answer = case.call(headers=ADMIN)
         case.validate_response(answer)

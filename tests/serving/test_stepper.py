@@ -13,8 +13,8 @@ from serving_image.engine.build import build
 from serving_image.engine.stepper import Stepper
 from serving_image.requests import Request, Sampling
 from serving_image.source import Source
+from tests.serving.kinds import VOCABULARY, generated, prompt, run
 
-VOCABULARY = 300
 CONTEXT = 256
 TOKEN_BYTES = 2 * 2 * 2 * 16 * 4  # keys and values, layers, heads, their size, float32
 
@@ -45,33 +45,8 @@ def engine(folder: Path, *flags: str) -> Stepper:
     return build(chosen, Source(folder))[0]
 
 
-def prompt(seed: int, length: int) -> tuple[int, ...]:
-    """Random tokens."""
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randint(3, VOCABULARY, (length,), generator=generator).tolist())
-
-
-def generated(model: PreTrainedModel, tokens: tuple[int, ...], count: int) -> list[int]:
-    """What transformers' generate adds, greedily."""
-    ids = torch.tensor([tokens])
-    limits = {"max_new_tokens": count, "min_new_tokens": count, "do_sample": False}
-    output = model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=0, eos_token_id=None, **limits)
-    return output[0, len(tokens) :].tolist()
-
-
 def greedy(name: str, tokens: tuple[int, ...], count: int = 20) -> Request:
     return Request(name, tokens, count, Sampling(temperature=0))
-
-
-def run(stepper: Stepper, steps: int = 10_000) -> dict[str, list[int]]:
-    """The tokens of every request, by its id."""
-    answers: dict[str, list[int]] = {}
-    while stepper.has_work and steps:
-        steps -= 1
-        for progress in (one for batch in stepper.step() for one in batch):
-            assert progress.finish != "error", progress.message
-            answers.setdefault(progress.request, []).extend(token.id for token in progress.tokens)
-    return answers
 
 
 def test_a_prompt_that_is_read_in_pieces_gives_the_tokens_of_generate(folder: Path, model: PreTrainedModel) -> None:
