@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
 # The seed's story in containers: tune a model, push the adapter, serve what was tuned, ask it. Called by demo.sh.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PATH="$PWD/.venv/bin:$PATH"
-
-bold=$(tput bold 2>/dev/null || true) plain=$(tput sgr0 2>/dev/null || true)
-step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
-show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
+. "$(dirname "$0")/demo-screen.sh"
 
 cache=${KAITO_CACHE:-$HOME/.cache/kaito-components}
 work=$cache/demo

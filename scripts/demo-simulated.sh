@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
 # Two Workspaces from their files to their status table, then a change, on simulated nodes. Called by demo.sh.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PATH="$PWD/.venv/bin:$PATH"
-
-bold=$(tput bold 2>/dev/null || true) plain=$(tput sgr0 2>/dev/null || true)
-step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
-show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
+. "$(dirname "$0")/demo-screen.sh"
 
 work=${KAITO_CACHE:-$HOME/.cache/kaito-components}/demo-simulated
 mkdir -p "$work"
