@@ -14,8 +14,8 @@ NAME = "segments"
 def register() -> None:
     """Makes `attn_implementation="segments"` known to transformers, which then builds no mask for it.
 
-    cuDNN's attention is turned off: it takes up to a second to make itself ready for each new shape, and each length of
-    a row is one. With it LoRA ran at a third of TRL's speed on an H100 (benchmarks/README.md).
+    cuDNN's attention is turned off: it makes itself ready for each new shape, and each length of a row is one. It was
+    on when LoRA ran at a third of TRL's speed on an H100 (benchmarks/README.md); that it was the cause is not measured.
     """
     from transformers import AttentionInterface
 
