@@ -85,6 +85,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
         expected_nodes: int,
         gpus_per_node: int,
         gpu_resource: str,
+        may_grow: bool,
         instance: str,
         until: str,
         timeout_seconds: int,
@@ -97,6 +98,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             kubeconfig: its content.
             kind: of the workload: Deployment, StatefulSet or Job.
             kinds: of all objects that bear the Workspace's name.
+            may_grow: whether more nodes come for a pod that finds no place.
             until: ready (it answers), started or completed (tuning), or none, which does not wait.
             triggers: a change of any of them waits again.
             stack: whose the Workspace's objects are.
@@ -113,6 +115,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             "expected_nodes": expected_nodes,
             "gpus_per_node": gpus_per_node,
             "gpu_resource": gpu_resource,
+            "may_grow": may_grow,
             "instance": instance,
             "until": until,
             "timeout_seconds": timeout_seconds,

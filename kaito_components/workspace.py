@@ -103,8 +103,7 @@ class Workspace(pulumi.ComponentResource):
         if planned.cost:
             pulumi.log.info(f"cost: {money(planned.cost)}; {origin(planned.cost, today())}", self)
         nodes = self._nodes(planned, cluster)
-        shares_gpus = planned.serving is not None and planned.gpus_per_node > 0
-        manifests = workload_objects(planned, cluster.prefer_tuning() if shares_gpus else "")
+        manifests = workload_objects(planned, cluster.prefer_tuning() if planned.serving else "")
         made = make_objects(manifests, cluster.provider, self, [*nodes, *beside])
         self.ready = self._wait(planned, manifests, cluster, [*nodes, *made])
         pool = planned.pool.name if planned.pool else None
@@ -176,6 +175,7 @@ class Workspace(pulumi.ComponentResource):
             expected_nodes=planned.node_count,
             gpus_per_node=planned.gpus_per_node,
             gpu_resource=planned.gpu_resource,
+            may_grow=planned.may_grow,
             instance=planned.instance_type,
             until=planned.wait,
             timeout_seconds=planned.timeout_seconds,

@@ -32,6 +32,7 @@ class Goal:
     gpu_resource: str = names.GPU_RESOURCE
     instance: str = ""
     until: Until = "ready"
+    may_grow: bool = False  # more nodes come for a pod that finds no place
 
     @property
     def is_tuning(self) -> bool:

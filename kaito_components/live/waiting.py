@@ -217,4 +217,5 @@ def asked_for(values: Mapping[str, object]) -> Goal:
     texts = {name: fields.get(name) or "" for name in ("namespace", "workspace", "kind", "instance", "until")}
     selector = fields.get("node_selector") or {}
     resource = fields.get("gpu_resource") or names.GPU_RESOURCE
-    return Goal(node_selector=selector, gpu_resource=resource, **numbers, **texts)  # type: ignore[arg-type]
+    grows = bool(fields.get("may_grow"))
+    return Goal(node_selector=selector, gpu_resource=resource, may_grow=grows, **numbers, **texts)  # type: ignore[arg-type]

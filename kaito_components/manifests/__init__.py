@@ -18,7 +18,7 @@ def workload_objects(plan: Plan, job_priority: str = "") -> list[dict[str, Any]]
 
     Args:
         plan: the plan.
-        job_priority: the PriorityClass of a tuning Job, if it has one.
+        job_priority: the PriorityClass of a tuning Job that shares its nodes with a server.
     """
     workload = tuning.job(plan, job_priority) if plan.spec.tuning else inference.workload(plan)
-    return [*services.services(plan), *handover(plan), workload]
+    return [*services.services(plan), *handover(plan, job_priority), workload]

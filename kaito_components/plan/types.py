@@ -203,12 +203,17 @@ class Plan:
         return self.vm.name if self.vm else ""
 
     @property
+    def may_grow(self) -> bool:
+        """Whether an autoscaler makes the pool larger for a pod that finds no place."""
+        return self.pool is not None and (self.pool.max_count or 0) > self.node_count
+
+    @property
     def has_room_for_two(self) -> bool:
         """Whether a new pod finds a place while the old one still serves, so that a change makes no gap.
 
         That is a node without GPUs whose memory holds the model once more, or a pool that an autoscaler makes larger.
         """
-        if self.pool and (self.pool.max_count or 0) > self.node_count:
+        if self.may_grow:
             return True
         if self.gpus_per_node or self.vm is None or self.memory is None:
             return False

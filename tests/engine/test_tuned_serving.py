@@ -12,7 +12,9 @@ from kubernetes import client, config
 
 from local_cloud.instance import Instance
 from local_cloud.nodes import core_api
+from local_cloud.providers.azure_native.ids import SUBSCRIPTION, ResourceId
 from local_cloud.stack import PROJECT, Stack
+from tests.engine.conftest import Azure
 from tests.engine.test_lifecycle import change
 from tests.engine.workspaces import tuning
 from tuning_image.errors import UserError
@@ -94,6 +96,43 @@ def test_the_server_comes_up_after_the_job_stays_through_updates_and_takes_the_n
     assert server_pods(cloud, namespace) != {first}
     stack.destroy()
     assert stack.resources().total() == 0
+
+
+def test_where_the_pool_may_grow_the_old_adapter_serves_on_while_the_next_job_runs(
+    make_stack: MakeStack, cloud: Instance, azure: Azure, namespace: str, job: Callable[[], handover.Api]
+) -> None:
+    stack = make_stack(tuning(), nodes={"minCount": 1, "maxCount": 2})
+    stack.up()
+    handover.serve(f"{namespace}/tune", job())
+    until(lambda: len(server_pods(cloud, namespace)) == 1)
+    first = server_pods(cloud, namespace)
+    change(stack, 0, lambda one: one["tuning"]["input"].update(urls=["https://example.com/second.parquet"]))
+    second = stack.start_up()
+    until(lambda: waits_for_a_node(cloud, namespace))
+    grow(azure)
+    said, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert server_pods(cloud, namespace) == first
+    handover.serve(f"{namespace}/tune", job())
+    until(lambda: len(server_pods(cloud, namespace) - first) == 1)
+
+
+def waits_for_a_node(cloud: Instance, namespace: str) -> bool:
+    """Whether the Job has a pod, and the scheduler finds no place for it."""
+    with core_api(cloud.kubeconfig) as api:
+        found = api.list_namespaced_pod(namespace, label_selector="batch.kubernetes.io/job-name=tune").items
+    return any(c.type == "PodScheduled" and c.status == "False" for one in found for c in one.status.conditions or [])
+
+
+def grow(azure: Azure) -> None:
+    """What AKS's autoscaler does for such a pod."""
+    (pool,) = azure.pools
+    id = str(ResourceId(SUBSCRIPTION, azure.name, azure.name, pool))
+    kept = ("nodeLabels", "nodeTaints", "enableAutoScaling", "minCount", "maxCount")
+    properties = azure.arm.pools(azure.name, azure.name)[pool]
+    azure.arm.put(id, {"properties": {**{name: properties[name] for name in kept}, "count": 2}})
+    azure.arm.wait(id)
+    azure.arm.converge()
 
 
 def test_the_job_may_scale_no_other_deployment(

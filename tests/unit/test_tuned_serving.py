@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kaito_components.manifests import workload_objects
-from kaito_components.plan import Plan
+from kaito_components.plan import NodeOptions, Plan
 from kaito_components.spec.model import DataDestination
 from serving_image import settings as serving
 from tests.unit.workspaces import A100, CPU, EXISTING, codes, inference, planned, tuning
@@ -30,6 +30,14 @@ def test_the_server_waits_without_a_pod_and_the_job_names_it() -> None:
     assert objects(made)["Deployment"]["spec"]["replicas"] == 0
     job = objects(made)["Job"]["spec"]["template"]["spec"]["containers"][0]
     assert arguments.parse(job["command"][3:]).then_serve == "default/tune"
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_the_next_job_goes_before_the_server_unless_the_pool_may_grow(most: int) -> None:
+    plan = planned(tuning(A100), nodes=NodeOptions(min_count=1, max_count=most))
+    made = {one["kind"]: one for one in workload_objects(plan, "first")}
+    job, server = (made[kind]["spec"]["template"]["spec"].get("priorityClassName") for kind in ("Job", "Deployment"))
+    assert (job, server) == ("first", "first" if most > 1 else None)
 
 
 def test_only_the_server_of_a_tuning_workspace_is_marked_as_scaled_by_its_job() -> None:

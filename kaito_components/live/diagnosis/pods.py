@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from kaito_components import names
 from kaito_components.live import conditions
 from kaito_components.live.diagnosis.containers import container_trouble
+from kaito_components.live.diagnosis.nodes import SECONDS_TO_JOIN
 from kaito_components.live.diagnosis.trouble import Trouble, short
 from kaito_components.live.snapshot import Goal, Object, Snapshot, condition, is_ready, name_of, status_of
 
@@ -18,6 +20,10 @@ WAYS_OUT = {
     "untolerated taint": "Remove the taint, or tolerate it in the pod template: kubectl describe nodes -l {nodes}",
     "node affinity": "Label the nodes as the Workspace's labelSelector asks",
 }
+GROWING = (
+    "The pool grows for it, unless quota or capacity keep it from growing: kubectl get events, az aks nodepool list"
+)
+HANDED_OVER = "{job} may hold what it needs: it serves what the Job tunes when that is through"
 
 
 def pod_troubles(pod: Object, snapshot: Snapshot, goal: Goal) -> Iterator[Trouble]:
@@ -43,11 +49,22 @@ def _unschedulable(pod: Object, snapshot: Snapshot, goal: Goal) -> Trouble:
     if "persistentvolumeclaim" in words.lower():
         return _claim(pod, snapshot, words)
     settled = conditions.nodes(snapshot, goal).ok and not snapshot.leaving_pods
-    grace = SECONDS_FOR_SCHEDULING if settled else None
-    fitting = (text for sign, text in WAYS_OUT.items() if sign in words)
-    way_out = next(fitting, "See kubectl describe nodes -l {nodes}").format(nodes=goal.nodes_text)
+    seconds = SECONDS_TO_JOIN if goal.may_grow else SECONDS_FOR_SCHEDULING
+    grace = seconds if settled else None
+    way_out = _way_out(words, snapshot.workload or {}, goal)
     said = short(words.split(" preemption: ")[0].replace(" no new claims to deallocate,", ""))
     return Trouble(where, "Unschedulable", f"the scheduler finds no node for it: {said}", way_out, grace)
+
+
+def _way_out(words: str, workload: Object, goal: Goal) -> str:
+    """What may give the pod a place."""
+    lacks = "Insufficient" in words
+    if lacks and goal.may_grow:
+        return GROWING
+    if lacks and (job := (workload["metadata"].get("annotations") or {}).get(names.SCALED_BY_ANNOTATION)):
+        return HANDED_OVER.format(job=job)
+    fitting = (text for sign, text in WAYS_OUT.items() if sign in words)
+    return next(fitting, "See kubectl describe nodes -l {nodes}").format(nodes=goal.nodes_text)
 
 
 def _claim(pod: Object, snapshot: Snapshot, words: str) -> Trouble:

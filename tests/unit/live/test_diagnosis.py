@@ -30,9 +30,9 @@ RESOLVE = 'rpc error: code = NotFound desc = failed to pull and unpack image "{0
 IMAGE = "example.azurecr.io/model:1"
 
 
-def only(found: Snapshot) -> Trouble:
+def only(found: Snapshot, **wanted: object) -> Trouble:
     """The one trouble of an inference Workspace."""
-    (trouble,) = troubles(found, goal())
+    (trouble,) = troubles(found, goal(**wanted))
     return trouble
 
 
@@ -159,6 +159,19 @@ def test_a_pod_without_a_node_may_wait_for_the_gpus_of_one_that_is_leaving() -> 
     leaving = running_pod(owner="phi-rs1", name="old")
     leaving["metadata"]["deletionTimestamp"] = "2026-11-23T20:02:00Z"
     assert not only(broken(unschedulable_pod(GPUS_TAKEN), leaving)).terminal
+
+
+def test_where_the_pool_may_grow_a_pod_may_wait_as_long_as_a_node_takes_to_join() -> None:
+    usual, growing = (only(broken(unschedulable_pod(GPUS_TAKEN)), may_grow=grows) for grows in (False, True))
+    assert growing.grace_seconds and usual.grace_seconds and growing.grace_seconds > 10 * usual.grace_seconds
+    assert "The pool grows for it" in growing.way_out
+
+
+def test_a_server_that_gave_its_gpus_to_the_job_says_so() -> None:
+    found = broken(unschedulable_pod(GPUS_TAKEN))
+    assert found.workload
+    found.workload["metadata"]["annotations"] = {"pulumi.kaito.sh/scaled-by": "Job phi"}
+    assert only(found).way_out == "Job phi may hold what it needs: it serves what the Job tunes when that is through"
 
 
 def test_a_claim_that_is_not_there_is_named() -> None:
