@@ -1,4 +1,4 @@
-"""What Debian or Ubuntu packages for a node and a registry. Called by Instance.up and nodes.py.
+"""What Debian or Ubuntu packages for a node and a registry. Called by Instance.up, nodes.py and tests of pushes.
 
 They are unpacked into the cache and not installed: no service of theirs is started, nothing that this machine runs
 already (Docker has its own containerd) is touched, and removing the cache removes them.
@@ -39,7 +39,7 @@ def search_path() -> str:
 
 
 def ensure(say: Say) -> None:
-    """Downloads and unpacks what is missing.
+    """Installs, downloads and unpacks what is missing.
 
     Raises:
         BuildError: apt cannot.
@@ -48,6 +48,15 @@ def ensure(say: Say) -> None:
     if absent:
         say(f"installing {', '.join(absent)} with apt-get")
         _apt("install", "--yes", "--no-install-recommends", *absent)
+    unpack(say)
+
+
+def unpack(say: Say) -> None:
+    """Downloads and unpacks what is missing; needs no root.
+
+    Raises:
+        BuildError: apt cannot, or is not there.
+    """
     if folder().exists():
         return
     folder().parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +78,8 @@ def _unpack() -> None:
 
 def _apt(*arguments: str, cwd: Path | None = None) -> None:
     """Runs apt-get; a machine that knows no packages yet, or only old ones, is told of them first."""
+    if not shutil.which("apt-get"):
+        raise BuildError("there is no apt-get, so Debian's packages cannot be had")
     command = ["apt-get", "-qq", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)

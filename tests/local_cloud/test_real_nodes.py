@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
 import uuid
@@ -16,7 +17,8 @@ import pytest
 
 from local_cloud.authority import certificate
 from local_cloud.instance import Instance
-from local_cloud.nodes import core_api
+from local_cloud.providers.azure_native import Arm
+from local_cloud.providers.azure_native.ids import SUBSCRIPTION, ResourceId
 from local_cloud.real import packages, services
 from local_cloud.real.archive import busybox_image
 from local_cloud.real.cgroups import hierarchies
@@ -25,6 +27,20 @@ from local_cloud.real.site import Site
 
 pytestmark = pytest.mark.skipif(bool(refusal()), reason=str(refusal()))
 SERVE = "mkdir /tmp/www; echo hello > /tmp/www/index.html; echo started; exec httpd -f -p 8080 -h /tmp/www"
+# Answers one request for the models and one for a chat. The body is read: a socket that is closed before is reset.
+ANSWER = r"""read -r method path rest
+while read -r name value; do
+    case "$name" in Content-Length:) length=${value%?} ;; ??*) ;; *) break ;; esac
+done
+[ -z "$length" ] || /bin/busybox head -c "$length" > /dev/null
+body="{\"data\": [{\"id\": \"talk\"}]}"
+[ "$path" = /v1/models ] || body="data: {\"choices\": [{\"delta\": {\"content\": \"words of a real pod\"}}]}
+
+data: [DONE]
+
+"
+printf "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%s" "$body"
+"""
 SECONDS = 90
 
 
@@ -128,15 +144,51 @@ def test_an_image_that_cannot_be_pulled_says_so(served: Instance, name: str, tag
     until(lambda: kubectl(served, "get", "pod", name, "-o", "json"), "ErrImagePull")
 
 
-def test_another_pool_is_a_second_node_and_goes_with_it(served: Instance) -> None:
-    from local_cloud.providers.azure_native import Arm, seed, unseed
+def test_a_pool_of_a_gpu_size_works_beside_one_of_a_cpu_size_and_goes_with_its_node(served: Instance) -> None:
+    arm, pool = Arm(served.folder), str(ResourceId(SUBSCRIPTION, "local", "local", "gpu"))
+    arm.put(pool, {"properties": {"vmSize": "Standard_NC4as_T4_v3", "count": 1, "nodeTaints": ["sku=gpu:NoSchedule"]}})
+    arm.wait(pool)
+    arm.converge()
+    asks = pod(Site.load(served.folder), "asks", "wget -qO- http://web.default.svc && exec sleep 1000")
+    asks["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    asks["spec"]["tolerations"] = [{"key": "sku", "operator": "Exists"}]
+    kubectl(served, "create", "-f", "-", stdin=asks)
+    until(lambda: kubectl(served, "logs", "asks", check=False), "hello")
+    assert node_of(served, "asks").startswith("aks-gpu-") and not node_of(served, "web").startswith("aks-gpu-")
+    arm.delete(pool)
+    arm.wait(pool)
+    arm.converge()
+    assert "aks-gpu-" not in kubectl(served, "get", "nodes", "-o", "name")
 
-    seed(served.folder, "other", "eastus")
-    assert Arm(served.folder).pools("other", "other")
-    with core_api(served.kubeconfig) as api:
-        assert len(api.list_node().items) == 2
-        unseed(served.folder, "other")
-        assert len(api.list_node().items) == 1
+
+def node_of(instance: Instance, pod: str) -> str:
+    return kubectl(instance, "get", "pod", pod, "-o", "jsonpath={.spec.nodeName}")
+
+
+def test_kaito_chat_reaches_a_pod_through_its_nodes_port_forward(served: Instance) -> None:
+    made = pod(
+        Site.load(served.folder), "talk", f"echo '{ANSWER}' > /tmp/answer; exec nc -ll -p 5000 -e /bin/sh /tmp/answer"
+    )
+    made["metadata"]["labels"]["kaito.sh/workspace"] = "talk"
+    kubectl(served, "create", "-f", "-", stdin=made)
+    asked = [sys.executable, "-m", "kaito_components.cli", "chat", "talk", "-m", "Who?"]
+    environment = os.environ | served.env()
+    until(lambda: subprocess.run(asked, env=environment, capture_output=True, text=True).stdout, "words of a real pod")
+
+
+def test_all_of_it_works_again_after_everything_was_killed_and_a_second_up(served: Instance) -> None:
+    kill(served)
+    served.up(real=True)
+    assert served.status().is_up
+    address = kubectl(served, "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    until(lambda: subprocess.run(["curl", "-sm5", f"http://{address}"], capture_output=True, text=True).stdout, "hello")
+    until(lambda: kubectl(served, "exec", "web", "--", "wget", "-qO-", "http://web.default.svc", check=False), "hello")
+
+
+def kill(instance: Instance) -> None:
+    """What a crash of the machine does to the programs."""
+    for pid in instance.status().processes.values():
+        subprocess.run(["kill", "-9", str(pid)], check=True)
 
 
 def footprint() -> dict[str, list[str]]:
@@ -149,7 +201,22 @@ def footprint() -> dict[str, list[str]]:
         "routes": [line for line in routes.splitlines() if "kaito" in line],
         "rules": [line for line in rules.splitlines() if "KUBE" in line],
         "groups": [str(path) for root in hierarchies() for path in root.glob("kaito-*")],
+        "processes": [" ".join(seen) for path in Path("/proc").glob("[0-9]*") if (seen := process(path))],
     }
+
+
+def process(proc: Path) -> list[str]:
+    """Where a process is: its folder, its control groups, its command; nothing once it has ended."""
+    try:
+        return [str((proc / "cwd").readlink()), (proc / "cgroup").read_text(), (proc / "cmdline").read_text()]
+    except OSError:
+        return []
+
+
+def left(site: Site) -> list[str]:
+    """What of it stands in the footprint."""
+    found = [entry for entries in footprint().values() for entry in entries]
+    return [entry for entry in found if site.id in entry or str(site.folder) in entry]
 
 
 def test_two_instances_run_and_down_after_all_was_killed_leaves_nothing(served: Instance) -> None:
@@ -158,10 +225,8 @@ def test_two_instances_run_and_down_after_all_was_killed_leaves_nothing(served: 
         other.up(real=True)
         site = Site.load(other.folder)
         assert not {*site.settings.ranges} & {*Site.load(served.folder).settings.ranges}
-        assert any(site.id in entry for entry in footprint()["groups"])
-        for pid in other.status().processes.values():
-            subprocess.run(["kill", "-9", str(pid)], check=True)
+        assert len(left(site)) > len(other.status().processes)
+        kill(other)
     finally:
         other.down()
-    assert not any(site.id in entry for entries in footprint().values() for entry in entries)
-    assert footprint()["rules"] == []
+    assert left(site) == [] and footprint()["rules"] == []

@@ -1,11 +1,9 @@
 """Debian's docker-registry with a login, on the loopback address: installed or unpacked into the cache."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,30 +11,23 @@ from pathlib import Path
 
 import httpx
 
-PROGRAM, PACKAGE = "docker-registry", "docker-registry"
+from local_cloud.go_build import BuildError
+from local_cloud.real import packages
+
+PROGRAM = "docker-registry"
 USER, PASSWORD = "me", "right"
 HASHED = "$2b$05$UW17f1.OefMT3.lVx7KhNu6F/55jHEPaFbD0A06MwGcFKYFDQpqOS"  # of PASSWORD
 
 
 def program() -> str | None:
     """The registry's program, if it is to be had."""
-    root = Path(os.environ.get("KAITO_CACHE") or Path.home() / ".cache" / "kaito-components") / "packages"
-    unpacked = root / PACKAGE / "usr" / "bin" / PROGRAM
-    return shutil.which(PROGRAM) or (str(unpacked) if unpacked.exists() or _unpack(root) else None)
-
-
-def _unpack(root: Path) -> bool:
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as name:
-        if not shutil.which("apt-get") or subprocess.run(["apt-get", "-qq", "download", PACKAGE], cwd=name).returncode:
-            return False
-        package = next(Path(name).glob("*.deb"))
-        subprocess.run(["dpkg-deb", "--extract", package, Path(name) / "root"], check=True)
-        try:
-            (Path(name) / "root").rename(root / PACKAGE)
-        except OSError:  # another test process was first
-            return (root / PACKAGE).is_dir()
-    return True
+    if installed := shutil.which(PROGRAM):
+        return installed
+    try:
+        packages.unpack(print)
+    except BuildError:
+        return None
+    return str(packages.folder() / "usr/bin" / PROGRAM)
 
 
 @contextmanager
