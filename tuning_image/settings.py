@@ -58,6 +58,7 @@ def read(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
         for section, fields in layer.items():
             values.setdefault(section, {}).update(fields)
             origins.update({f"{section}.{key}": origin for key in fields})
+    _prefer_eight_bits(values, origins)
     config = _validated(values, origins, problems)
     if judged := config or _validated(_without(values, problems), origins, []):
         problems += contradictions(judged, arguments, origins)
@@ -65,6 +66,14 @@ def read(arguments: Arguments, environment: Mapping[str, str]) -> Settings:
     if problems or config is None:
         raise UserError("\n".join(problems))
     return Settings(arguments, config, origins)
+
+
+def _prefer_eight_bits(values: Values, origins: dict[str, str]) -> None:
+    """Who asks for 8 bits and says nothing of 4 does not mean the method's default as well."""
+    bits, four = values.get("QuantizationConfig", {}), "QuantizationConfig.load_in_4bit"
+    if bits.get("load_in_8bit") is True and origins.get(four, "").startswith("--method "):
+        bits["load_in_4bit"] = False
+        origins[four] = origins["QuantizationConfig.load_in_8bit"]
 
 
 def _from_environment(environment: Mapping[str, str]) -> Values:

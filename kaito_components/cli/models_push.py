@@ -59,7 +59,7 @@ def _push(preset: Preset, source: Path, to: str, is_private: bool, plain_http: b
         _say(f"not packed: {', '.join(chosen.left_out)}")
     size = sum(path.stat().st_size for path in chosen.files)
     made: Artefact = describe(chosen.files, preset, Progress("reading", size, _say))
-    found = login.find_login(target.host, os.environ)
+    found = login.find_login(target.login_name, os.environ)
     with closing(Registry(target, found, plain_http)) as registry:
         missing = [blob for blob in made.blobs if not registry.has(blob)]
         if there := len(made.blobs) - len(missing):

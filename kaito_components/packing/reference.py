@@ -13,6 +13,11 @@ _FORM = re.compile(
 )
 
 
+# Docker Hub's name in references, where its API answers, and how docker keeps its login.
+# Source: github.com/distribution/reference, normalize.go; Docker CLI, registry.IndexServer.
+HUB, HUB_API, HUB_LOGIN = "docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"
+
+
 @dataclass(frozen=True)
 class Reference:
     """Where an artefact goes."""
@@ -20,6 +25,16 @@ class Reference:
     host: str
     repository: str
     tag: str
+
+    @property
+    def api_host(self) -> str:
+        """Where its registry answers."""
+        return HUB_API if self.host == HUB else self.host
+
+    @property
+    def login_name(self) -> str:
+        """Under which name docker keeps the login."""
+        return HUB_LOGIN if self.host == HUB else self.host
 
     @property
     def is_loopback(self) -> bool:
@@ -43,4 +58,7 @@ def parse(text: str) -> Reference:
     found = _FORM.fullmatch(text)
     if not found:
         raise KaitoError(f"{text!r} must be REGISTRY/REPOSITORY:TAG, such as example.azurecr.io/models/phi:1")
-    return Reference(found["host"], found["name"], found["tag"])
+    host, name = found["host"], found["name"]
+    if host in (HUB, f"index.{HUB}"):
+        host, name = HUB, name if "/" in name else f"library/{name}"
+    return Reference(host, name, found["tag"])

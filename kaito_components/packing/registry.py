@@ -30,7 +30,7 @@ class Registry:
         self.to = to
         self._login = login
         self._schemes = ("http", "https") if plain_http else ("https",)
-        self._base = f"{self._schemes[0]}://{to.host}"
+        self._base = f"{self._schemes[0]}://{to.api_host}"
         self._header: dict[str, str] = {}
         self._client = httpx.Client(timeout=TIMEOUT)
 
@@ -104,7 +104,9 @@ class Registry:
         return answer
 
     def _send(self, method: str, url: str, **more: Any) -> httpx.Response:
-        own = self._header if urlsplit(url).netloc == self.to.host else {}  # storage elsewhere has its own signature
+        own = (
+            self._header if urlsplit(url).netloc == self.to.api_host else {}
+        )  # storage elsewhere has its own signature
         return self._client.request(method, url, **{**more, "headers": {**more.get("headers", {}), **own}})
 
     def _sign_in(self, challenge: str) -> bool:

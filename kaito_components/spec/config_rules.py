@@ -95,8 +95,9 @@ def _of_quantization(bits: Mapping[str, Any], method: str) -> Iterator[Doubt]:
         yield "error", "quantization", "QuantizationConfig loads in 4 bits and in 8 bits; keep one of them"
     elif method == "lora" and (four or eight):
         yield "error", "quantization", "QuantizationConfig loads in 4 or 8 bits, but the method is lora; use qlora"
-    elif method == "qlora" and not (four or eight):
-        yield "error", "quantization", "the method qlora needs QuantizationConfig.load_in_4bit or load_in_8bit true"
+    elif method == "qlora" and four is False and not eight:
+        text = "load_in_4bit false contradicts the method qlora; leave it out, use load_in_8bit, or the method lora"
+        yield "error", "quantization", f"QuantizationConfig.{text}"
 
 
 def _of_output_dir(output: Any) -> Iterator[Doubt]:

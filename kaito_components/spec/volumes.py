@@ -24,6 +24,13 @@ VOLUMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# Where what is written does not stay.
+LOST = {
+    "emptyDir": "is gone with the pod, and the adapter with it",
+    "hostPath": "is a folder of one node: gone with it, and user 1000 can write there only if you let it",
+}
+
+
 def of_volume(document: Document, volume: Mapping[str, Any], field: str, written: bool = False) -> Iterator[Finding]:
     """Exactly one volume, of a kind that there is; `written`: what is written to it must stay."""
     if len(volume) != 1:
@@ -41,9 +48,8 @@ def of_volume(document: Document, volume: Mapping[str, Any], field: str, written
         for name in VOLUMES[kind]:
             if source.get(name) in (None, ""):
                 yield document.error("invalid-volume", f"{field}.{kind}.{name}", "is missing")
-        if written and kind == "emptyDir":
-            text = "is gone with the pod, and the adapter with it; use persistentVolumeClaim"
-            yield document.warning("volume-lost", f"{field}.{kind}", text)
+        if written and kind in LOST:
+            yield document.warning("volume-lost", f"{field}.{kind}", f"{LOST[kind]}; use persistentVolumeClaim")
 
 
 def of_template(document: Document, template: Mapping[str, Any], field: str) -> Iterator[Finding]:

@@ -50,6 +50,20 @@ def login(folder: Path, host: str, password: str) -> str:
     return str(folder)
 
 
+def test_docker_hubs_login_is_found_under_the_name_that_docker_gives_it(tmp_path: Path) -> None:
+    folder = login(tmp_path, "index.docker.io", "right")
+    assert push.login("docker.io", {"DOCKER_CONFIG": folder}) == registry.encode_login("me", "right")
+    assert push.login("index.example.com", {"DOCKER_CONFIG": folder}) is None
+
+
+def test_an_image_of_docker_hub_goes_to_where_it_answers(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(registry.Registry, "push_blob", lambda self, *_: asked.append(self._base))
+    monkeypatch.setattr(registry.Registry, "push_manifest", lambda *_: "")
+    push.push(adapter, "docker.io/me/adapter:1", "smollm2", {"DOCKER_CONFIG": "/none"}, False)
+    assert set(asked) == {"https://registry-1.docker.io"}
+
+
 def test_the_image_holds_the_adapter_under_data(adapter: Path, server: registry_stand_in.Server) -> None:
     send(adapter, server)
     manifest: Any = json.loads(server.manifests["1"])

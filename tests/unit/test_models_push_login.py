@@ -31,6 +31,21 @@ def test_a_login_is_found_however_docker_wrote_it(tmp_path: Path, name: str, ent
     assert found and found.basic == BASIC and BASIC not in repr(found)
 
 
+@pytest.mark.parametrize("text", ["docker.io/me/phi:1", "index.docker.io/me/phi:1"])
+def test_docker_hub_answers_and_keeps_its_login_under_other_names(tmp_path: Path, text: str) -> None:
+    to = parse(text)
+    assert (str(to), to.api_host) == ("docker.io/me/phi:1", "registry-1.docker.io")
+    assert (
+        Registry(to, None, plain_http=False)._url("manifests/1").startswith("https://registry-1.docker.io/v2/me/phi/")
+    )
+    found = find_login(to.login_name, write(tmp_path, auths={"https://index.docker.io/v1/": {"auth": BASIC}}))
+    assert found and found.basic == BASIC
+
+
+def test_docker_hubs_own_images_have_a_folder_that_is_left_out() -> None:
+    assert parse("docker.io/phi:1").repository == "library/phi"
+
+
 def test_the_token_of_az_acr_login_is_found(tmp_path: Path) -> None:
     found = find_login(HOST, write(tmp_path, auths={HOST: {"auth": "MDA6", "identitytoken": "secret"}}))
     assert found and found.identity == "secret" and "secret" not in repr(found)

@@ -21,6 +21,9 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MODEL_ANNOTATION = "sh.kaito.model.name"
+# Docker Hub answers at another name than it has in references, and docker keeps its login under a third one.
+# Source: github.com/distribution/reference, normalize.go; Docker CLI, registry.IndexServer.
+API, LOGINS = {"docker.io": "registry-1.docker.io"}, {"docker.io": "index.docker.io"}
 REFERENCE = re.compile(r"(?P<host>[^/]+[.:][^/]*|localhost)/(?P<name>[a-z0-9._/-]+)(:(?P<tag>[\w][\w.-]{0,127}))?")
 
 
@@ -58,8 +61,8 @@ def push(adapter: Path, image: str, model: str, environment: Mapping[str, str], 
             "annotations": {MODEL_ANNOTATION: model},
         }
     )
-    chosen = login(found["host"], environment)
-    with closing(Registry(found["host"], found["name"], chosen, plain_http)) as registry:
+    host = found["host"]
+    with closing(Registry(API.get(host, host), found["name"], login(host, environment), plain_http)) as registry:
         for content in (layer, config):
             registry.push_blob(_digest(content), content)
         registry.push_manifest(found["tag"] or "latest", manifest)
@@ -80,7 +83,7 @@ def login(host: str, environment: Mapping[str, str]) -> str | None:
     except (ValueError, KeyError, OSError):
         raise UserError(f"{path}: is no docker configuration with auths; make the Secret anew") from None
     for name, entry in logins.items():
-        if re.sub(r"^https?://|/.*$", "", name) == host:
+        if re.sub(r"^https?://|/.*$", "", name) in (host, LOGINS.get(host)):
             return entry.get("auth") or encode_login(entry.get("username", ""), entry.get("password", ""))
     return None
 

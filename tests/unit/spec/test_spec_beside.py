@@ -1,12 +1,14 @@
 """ConfigMaps and Secrets beside a Workspace: read, checked, and held against what the Workspace asks of them."""
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kaito_components.spec import read_documents
 from tests.unit.spec.workspaces import INFERENCE, TUNING, accepted, changed, config_map, problems, secret
+from tuning_image import arguments, settings
 
 LOGIN = '{"auths": {}}'
 TRAINING = """\
@@ -24,13 +26,23 @@ def test_a_complete_training_configuration_is_accepted() -> None:
     assert accepted(changed(TUNING, "tuning/config", "c"), config_map(TRAINING)).findings == ()
 
 
+@pytest.mark.parametrize("text", ["{}", "{LoraConfig: {r: 16}}", "{QuantizationConfig: {load_in_8bit: true}}"])
+def test_qlora_is_in_4_bit_unless_the_file_says_otherwise_and_the_image_agrees(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "training_config.yaml"
+    file.write_text(f"training_config: {text}")
+    assert accepted(changed(TUNING, "tuning/config", "c"), config_map(file.read_text())).findings == ()
+    argv = ["--model", "m", "--data", "d", "--output", "o", "--method", "qlora", "--config", str(file)]
+    bits = settings.read(arguments.parse(argv), {}).config.QuantizationConfig
+    assert (bits.load_in_4bit, bits.load_in_8bit) == (("8bit" not in text), "8bit" in text)
+
+
 # (training_config, code of the error, words of its message)
 TRAINING_RULES = [
     ("training_config: {Other: {}, QuantizationConfig: {load_in_8bit: true}}", "config-section", "Other is unknown"),
     ("training_config: {QuantizationConfig: {load_in_4bit: true, load_in_8bit: true}}", "quantization", "keep one"),
     ("training_config: {QuantizationConfig: {load_in_4bit: 1}}", "quantization", "true or false"),
     ("training_config: {QuantizationConfig: [a]}", "config-content", "must be a mapping"),
-    ("training_config: {}", "quantization", "needs QuantizationConfig"),
+    ("training_config: {QuantizationConfig: {load_in_4bit: false}}", "quantization", "contradicts the method qlora"),
     ("training_config: [a]", "config-content", "no mapping training_config"),
     ("[]", "config-content", "not one YAML mapping"),
     ("", "config-content", "not one YAML mapping"),

@@ -170,9 +170,10 @@ def test_private_access_needs_no_image_in_v1beta1() -> None:
     assert [finding.severity for finding in accepted(private).findings] == ["warning"]
 
 
-def test_an_adapter_written_to_an_empty_volume_is_a_warning() -> None:
-    found = accepted(changed(TUNING, "tuning/output", {"volumeSource": {"emptyDir": {}}}))
-    assert [finding.code for finding in found.findings] == ["volume-lost"]
+@pytest.mark.parametrize(("volume", "why"), [("emptyDir", "gone with the pod"), ("hostPath", "user 1000 can write")])
+def test_an_adapter_written_to_a_volume_that_does_not_stay_is_a_warning(volume: str, why: str) -> None:
+    (found,) = accepted(changed(TUNING, "tuning/output", {"volumeSource": {volume: {"path": "/d"}}})).findings
+    assert found.code == "volume-lost" and why in found.message
 
 
 def test_a_login_without_an_image_is_dropped_with_a_warning() -> None:
