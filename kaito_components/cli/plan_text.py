@@ -138,7 +138,8 @@ def _weights(plan: Plan) -> str:
 def _memory(plan: Plan, memory: Memory) -> MemoryTable:
     """What one GPU holds, or the node where it has none."""
     gpus = plan.gpus_per_node * plan.node_count
-    place = "the node" if not gpus else "the GPU" if gpus == 1 else f"each of {gpus} GPUs"
+    alone = plan.runtime == "transformers" and not plan.spec.tuning
+    place = "the node" if not gpus else "the GPU" if gpus == 1 else f"{'one' if alone else 'each'} of {gpus} GPUs"
     return MemoryTable(memory, place, "left" if plan.spec.tuning else "free for context")
 
 

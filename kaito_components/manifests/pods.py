@@ -8,7 +8,7 @@ from kaito_components import names
 from kaito_components.manifests import security
 from kaito_components.plan import Plan
 from kaito_components.plan.runtime import CONFIG_PATH, WEIGHTS_PATH
-from kaito_components.sizing.estimator import loaded_bytes
+from kaito_components.sizing.estimator import unpacked_bytes
 from kaito_components.units import GIB, quantity
 
 ORAS_IMAGE = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # KAITO's puller of model artefacts
@@ -67,8 +67,8 @@ def resources(plan: Plan) -> dict[str, Any]:
     if plan.gpus_per_node:
         gpus = {plan.gpu_resource: str(plan.gpus_per_node)}
         return {"requests": {"cpu": "1", "memory": "1Gi", **gpus}, "limits": gpus}
-    weights = plan.preset.weights_bytes if plan.preset else 0
-    return {"requests": {"cpu": "1", "memory": quantity(loaded_bytes(weights, plan.dtype) + GIB)}}
+    weights = unpacked_bytes(plan.preset, plan.dtype) if plan.preset else 0
+    return {"requests": {"cpu": "1", "memory": quantity(weights + GIB)}}
 
 
 def template_metadata(plan: Plan) -> dict[str, Any]:

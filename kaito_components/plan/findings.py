@@ -30,6 +30,7 @@ def by_weight(found: Finding) -> tuple[int, Finding]:
 def findings_of(plan: Plan, hardware: Hardware, nodes: NodeOptions, image_registry: str | None) -> Iterator[Finding]:
     """Everything about runtime, tuning, weights, nodes and what is set without effect."""
     yield from _about_runtime(plan, hardware)
+    yield from _about_idle_gpus(plan, hardware)
     yield from _about_adapters(plan)
     yield from _about_context(plan)
     yield from _about_tuning(plan, hardware)
@@ -74,6 +75,15 @@ def _about_runtime(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
     elif plan.runtime == "transformers" and plan.node_count > 1:
         text = f"is {plan.node_count}, but the transformers runtime uses one node; remove count"
         yield finding(spec, "error", "too-many-nodes", "resource.count", text)
+
+
+def _about_idle_gpus(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
+    """The pod asks for all GPUs of its node, as KAITO's does, and our serving image computes on one."""
+    if plan.preset and plan.spec.inference and plan.runtime == "transformers" and hardware.gpus > 1:
+        place = plan.vm.name if plan.vm else "a node"
+        text = f"{place} has {hardware.gpus} GPUs, and the transformers runtime computes on one of them; choose a size "
+        text += "with one GPU" + (", or the vllm runtime" if "vllm" in plan.preset.runtimes else "")
+        yield finding(plan.spec, "warning", "idle-gpus", "resource.instanceType", text)
 
 
 def _about_adapters(plan: Plan) -> Iterator[Finding]:

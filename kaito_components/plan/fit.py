@@ -62,11 +62,11 @@ def _beyond_slice(spec: Workspace, preset: Preset, hardware: Hardware) -> tuple[
 
 
 def _transformers(spec: Workspace, preset: Preset, vm: VmSize, dtype: str, region: str | None) -> Fit:
-    loaded = estimator.loaded_bytes(preset.weights_bytes, dtype)
+    loaded = estimator.unpacked_bytes(preset, dtype)
     per_token = estimator.loaded_bytes(preset.kv_bytes_per_token, dtype)
     tokens = estimator.context_beside(loaded, per_token, vm)
     context = min(preset.context_length, tokens)
-    usable = estimator.usable_bytes_on_node(vm) // max(1, vm.gpus)
+    usable = estimator.usable_bytes_without_vllm(vm)
     memory = memory_of(preset, vm, loaded, usable, _transformers_terms(vm, loaded))
     memory = replace(memory, kv_cache_per_token=per_token)
     if estimator.fits_node(loaded, vm):
@@ -74,22 +74,19 @@ def _transformers(spec: Workspace, preset: Preset, vm: VmSize, dtype: str, regio
         return Fit(spec.resource.count, Parallelism(), context, memory, room)
     sizes = gpu_sizes() if vm.gpus else [*cpu_sizes(), *gpu_sizes()]
     roomy = [size for size in sizes if estimator.fits_node(loaded, size)]
+    place, used = (f"GPU of {vm.name}", "GPU of one node") if vm.gpus else (vm.name, "node")
     text = (
-        f"{preset.name} ({gib(loaded)} of weights in {dtype}) does not fit one {vm.name} "
-        f"({gib(estimator.usable_bytes_on_node(vm))} usable), and the transformers runtime uses one node; "
-        f"{way_out(roomy, region)}{_or_vllm(preset, vm)}"
+        f"{preset.name} ({gib(loaded)} of weights {_form(preset, dtype)}) does not fit one {place} ({gib(usable)} "
+        f"usable), and the transformers runtime uses one {used}; {way_out(roomy, region)}{_or_vllm(preset, vm)}"
     )
     return Fit(1, Parallelism(), context, memory, findings=(misfit(spec, text),))
 
 
 def _transformers_terms(vm: VmSize, loaded: int) -> tuple[Term, ...]:
-    """One GPU of those that the weights are spread over, or a node without one."""
-    weights = loaded / max(1, vm.gpus)
-    parts = [
-        Term("weights", int(weights), int(weights), int(weights * estimator.WEIGHTS_MARGIN), "files, in this dtype")
-    ]
+    """The one GPU that holds the model, or a node without one."""
+    parts = [Term("weights", loaded, loaded, int(loaded * estimator.WEIGHTS_MARGIN), "files, in this dtype")]
     if not vm.gpus:
-        half = vm.memory_bytes - estimator.usable_bytes_on_node(vm)
+        half = vm.memory_bytes - estimator.usable_bytes_without_vllm(vm)
         return (*parts, exact("kept free", half, "half: the node, the program, activations"))
     kept = (1 - estimator.MEMORY_SHARE) * vm.gpu_memory_bytes
     parts.append(exact("runtime", estimator.RUNTIME_BYTES, f"{ESTIMATOR}: CUDA context, activations"))
@@ -97,6 +94,13 @@ def _transformers_terms(vm: VmSize, loaded: int) -> tuple[Term, ...]:
         *parts,
         exact("kept free", kept, f"as for vLLM: {1 - estimator.MEMORY_SHARE:.0%} for activations and pieces"),
     )
+
+
+def _form(preset: Preset, dtype: str) -> str:
+    """`in float16`; `unpacked from fp8 to 16 bits`."""
+    if preset.quantization in estimator.UNPACKED_BITS:
+        return f"unpacked from {preset.quantization} to {32 if dtype == 'float32' else 16} bits"
+    return f"in {dtype}"
 
 
 def _or_vllm(preset: Preset, vm: VmSize) -> str:

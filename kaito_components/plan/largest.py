@@ -40,4 +40,4 @@ def _fits(preset: Preset, vm: VmSize, runtime: Runtime, dtype: str, method: Meth
     if runtime == "vllm":
         tokens = estimator.DEFAULT_CONTEXT_TOKENS
         return estimator.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm, tokens) == 1
-    return estimator.fits_node(estimator.loaded_bytes(preset.weights_bytes, dtype), vm)
+    return estimator.fits_node(estimator.unpacked_bytes(preset, dtype), vm)

@@ -54,12 +54,12 @@ def free_bytes(vm: VmSize, terms: Iterable[Term]) -> int:
     return place_bytes(vm) - total(terms).likely
 
 
-def memory_of(preset: Preset, vm: VmSize, loaded: int, usable: int, terms: tuple[Term, ...]) -> Memory:
-    """Of an inference; `terms` begin with the weights, `usable` is of one GPU."""
+def memory_of(preset: Preset, vm: VmSize, loaded: int, usable: int, terms: tuple[Term, ...], gpus: int = 1) -> Memory:
+    """Of an inference on so many GPUs of a node; `terms` begin with the weights, `usable` is of one GPU."""
     return Memory(
         weights=loaded,
         kv_cache_per_token=preset.kv_bytes_per_token,
-        overhead=(total(terms).likely - terms[0].likely) * max(1, vm.gpus),
+        overhead=(total(terms).likely - terms[0].likely) * gpus,
         usable_per_gpu=usable,
         gpu=place_bytes(vm),
         terms=terms,

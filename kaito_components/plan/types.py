@@ -105,7 +105,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. `weights` as they are loaded; `overhead`: all else but keys and values, on all GPUs of a node.
+    """Bytes. `weights` as they are loaded; `overhead`: all else but keys and values, on all GPUs used of a node.
 
     `usable_per_gpu` is what is left of one GPU for weights, and for cache where the runtime does not count it.
     `terms` add up what one GPU holds. On a node without GPUs its memory stands in the place of a GPU's.

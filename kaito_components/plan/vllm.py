@@ -24,7 +24,7 @@ def fit_vllm(spec: Workspace, preset: Preset, vm: VmSize, dtype: str, context: i
     usable = max(0, estimator.usable_bytes_per_gpu(vm, preset.kv_bytes_per_token, tokens))
     nodes = estimator.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm, tokens)
     spread = estimator.vllm_parallelism(preset.weights_bytes, vm, nodes) if nodes else Parallelism(tensor=vm.gpus)
-    memory = memory_of(preset, vm, preset.weights_bytes, usable, _terms(preset, vm, spread))
+    memory = memory_of(preset, vm, preset.weights_bytes, usable, _terms(preset, vm, spread), vm.gpus)
     if nodes is None or nodes > preset.layers:
         text = f"{_why(preset, vm, tokens, nodes)}; {way_out(_roomy(preset, tokens), region)}"
         text += "" if nodes else ", or a smaller max-model-len"

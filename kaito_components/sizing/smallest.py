@@ -28,4 +28,4 @@ def _nodes(preset: Preset, vm: VmSize) -> int | None:
             return None
         tokens = estimator.DEFAULT_CONTEXT_TOKENS
         return estimator.vllm_nodes(preset.weights_bytes, preset.kv_bytes_per_token, vm, tokens)
-    return 1 if estimator.fits_node(preset.weights_bytes, vm) else None
+    return 1 if estimator.fits_node(estimator.unpacked_bytes(preset, preset.dtype), vm) else None

@@ -65,6 +65,8 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("warning", "license-forbids-image", inference(preset="minimax-m2.7", preset_options=OWN_IMAGE), {}),
     ("info", "license-unknown", inference(preset="mistral-medium-3.5-128b", preset_options=OWN_IMAGE), {}),
     ("error", "too-many-nodes", inference(T4, count=2), {}),
+    ("warning", "idle-gpus", inference("Standard_NC64as_T4_v3", PHI_3), {}),
+    ("warning", "idle-gpus", inference(None, annotations=TRANSFORMERS), {"nodes": replace(EXISTING, gpus_per_node=2)}),
     ("error", "strength-with-vllm", inference(adapters=(ADAPTER,)), {}),
     ("error", "context-beyond-model", inference(A100, PHI_3, config="c"), {"bundle": LONG}),
     ("error", "context-not-a-number", inference(config="c"), {"bundle": config("vllm: {max-model-len: 4k}")}),

@@ -36,6 +36,44 @@ def test_copies_of_a_small_model_serve_side_by_side() -> None:
     assert one and four and four.requests == 4 * one.requests and four.context_tokens == one.context_tokens
 
 
+def test_the_transformers_runtime_has_the_room_of_one_gpu_however_many_a_node_has() -> None:
+    annotations = {"kaito.sh/runtime": "transformers"}
+    sizes = A100, "Standard_NC96ads_A100_v4"
+    one, four = (planned(inference(size, annotations=annotations)) for size in sizes)
+    assert one.memory == four.memory and one.room == four.room
+    assert "idle-gpus" in codes(four, "warning") and "idle-gpus" not in codes(one, "warning")
+
+
+def test_what_only_several_gpus_hold_does_not_fit_the_transformers_runtime_and_vllm_is_the_way_out() -> None:
+    size, annotations = "Standard_NC96ads_A100_v4", {"kaito.sh/runtime": "transformers"}
+    made = planned(inference(size, "llama-3.3-70b-instruct", annotations=annotations))
+    (text,) = [found.message for found in made.findings if found.code == "does-not-fit"]
+    assert f"does not fit one GPU of {size} (64.9 GiB usable), and the transformers runtime uses one GPU" in text
+    assert text.endswith("choose a smaller model, or the vllm runtime (1 nodes)")
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "loaded", "form"),
+    [
+        ("gpt-oss-20b", A10, 2 * 20 * 10**9, "unpacked from mxfp4 to 16 bits"),
+        ("deepseek-r1-0528", A100, 2 * 641.30 * GIB, "unpacked from fp8 to 16 bits"),
+        ("gpt-oss-20b", CPU, 4 * 20 * 10**9, "unpacked from mxfp4 to 32 bits"),
+    ],
+)
+def test_packed_weights_count_as_what_the_server_unpacks_them_to(
+    preset: str, size: str, loaded: float, form: str
+) -> None:
+    made = planned(inference(size, preset, annotations={"kaito.sh/runtime": "transformers"}))
+    assert made.memory and made.memory.weights == pytest.approx(loaded, rel=1e-3)
+    (text,) = [found.message for found in made.findings if found.code == "does-not-fit"]
+    assert form in text
+
+
+def test_packed_weights_stay_packed_with_vllm() -> None:
+    memory = planned(inference(A100, "gpt-oss-20b")).memory
+    assert memory and memory.weights == load_preset("gpt-oss-20b").weights_bytes
+
+
 def test_a_users_shorter_context_leaves_room_for_more_requests() -> None:
     made = planned(inference(A100, config="c"), bundle=config("vllm: {max-model-len: 4096}"))
     assert made.room and (made.room.context_tokens, made.room.requests) == (4096, made.room.tokens // 4096)
