@@ -27,10 +27,14 @@ class Source:
     gguf: str = ""
 
     @property
+    def weight_paths(self) -> list[Path]:
+        """The files that hold weights."""
+        return [self.folder / name for name in ([self.gguf] if self.gguf else _weight_files(self.folder))]
+
+    @property
     def weight_bytes(self) -> int:
         """Size of the weights on disk."""
-        names = [self.gguf] if self.gguf else _weight_files(self.folder)
-        return sum((self.folder / name).stat().st_size for name in names)
+        return sum(path.stat().st_size for path in self.weight_paths)
 
     @property
     def loading(self) -> dict[str, Any]:

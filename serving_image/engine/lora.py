@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from serving_image.errors import EngineError
+
 KEPT_STACKS = 8  # combinations of adapters whose matrices stay side by side
 
 
@@ -128,6 +130,18 @@ class Adapters:
             setattr(owner, child, LoraLinear(getattr(owner, child), name, self._state))
             self._wrapped.add(name)
         self.loaded[adapter.name] = adapter
+
+    def of(self, name: str | None) -> Adapter | None:
+        """The adapter that a request names; None names none.
+
+        Raises:
+            EngineError: It was served when the request came, and is no more.
+        """
+        if name is None:
+            return None
+        if name not in self.loaded:
+            raise EngineError(f"the adapter {name} was removed before the request began")
+        return self.loaded[name]
 
     def remove(self, name: str) -> None:
         """Serve it no more."""

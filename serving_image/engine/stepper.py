@@ -35,15 +35,16 @@ class Stepper:
         """A step would do something."""
         return bool(self.batch.running or self.batch.waiting)
 
-    def add(self, request: Request, matcher: Matcher | None = None) -> str | None:
-        """Queue a request; or say why it cannot be computed."""
-        adapter = self.adapters.loaded.get(request.adapter) if request.adapter else None
-        if request.adapter and adapter is None:
-            return f"the adapter {request.adapter} was removed before the request began"
-        self._by_id[request.id] = sequence = Sequence.of(request, matcher, adapter)
+    def add(self, request: Request, matcher: Matcher | None = None) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineError: Its adapter is gone.
+        """
+        sequence = Sequence.of(request, matcher, self.adapters.of(request.adapter))
+        self._by_id[request.id] = sequence
         sequence.short_tokens = longrope.boundary(self.model.config)
         self.batch.add(sequence)
-        return None
 
     def cancel(self, request_id: str) -> None:
         """Forget a request, if it is still there."""

@@ -66,13 +66,13 @@ class Stock:
         """A step would do something."""
         return bool(self._running or self._waiting)
 
-    def add(self, request: Request, matcher: Matcher | None = None) -> str | None:
-        """Queue a request; or say why it cannot be computed."""
-        adapter = self.adapters.loaded.get(request.adapter) if request.adapter else None
-        if request.adapter and adapter is None:
-            return f"the adapter {request.adapter} was removed before the request began"
-        self._waiting.append(Sequence.of(request, matcher, adapter))
-        return None
+    def add(self, request: Request, matcher: Matcher | None = None) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineError: Its adapter is gone.
+        """
+        self._waiting.append(Sequence.of(request, matcher, self.adapters.of(request.adapter)))
 
     def cancel(self, request_id: str) -> None:
         """Forget a request, if it is still there."""

@@ -1,5 +1,6 @@
 """Loads the model as transformers does. Called by the engine's process at start."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from serving_image.engine import memory
 from serving_image.engine.precision import Precision, precision
+from serving_image.errors import WeightsError
 from serving_image.settings import Settings
 from serving_image.source import Source
 
@@ -28,7 +30,7 @@ def load(source: Source, settings: Settings) -> Loaded:
     """The model on its device.
 
     Raises:
-        WeightsError: It is too big, or in numbers that this machine does not have.
+        WeightsError: It is too big, lacks weights, or is in numbers that this machine does not have.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)  # takes up to a second for each new shape, and prompts have all shapes
     device = torch.device(
@@ -36,24 +38,36 @@ def load(source: Source, settings: Settings) -> Loaded:
     )
     chosen = precision(source, settings, device)
     _check_memory(source, settings, device, chosen)
-    model = AutoModelForCausalLM.from_pretrained(
-        source.folder, dtype=chosen.dtype, device_map=device, **chosen.options
-    ).eval()
+    model, found = AutoModelForCausalLM.from_pretrained(
+        source.folder, dtype=chosen.dtype, device_map=device, output_loading_info=True, **chosen.options
+    )
+    _check_whole(source, found)
+    model.eval()
     context, losses = _context(model.config.get_text_config(), settings.max_model_len)
     return Loaded(model, context, losses + chosen.losses)
+
+
+def _check_whole(source: Source, found: Mapping[str, Any]) -> None:
+    """Every weight of the model was in the files; transformers would serve random numbers in its place."""
+    if lacking := sorted(found["missing_keys"]):
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise WeightsError(
+            f"{source.folder}: its files lack weights of this architecture: {', '.join(lacking[:3])}{more}; "
+            "download it again"
+        )
 
 
 def _check_memory(source: Source, settings: Settings, device: torch.device, chosen: Precision) -> None:
     config = None if source.gguf else AutoConfig.from_pretrained(source.folder).get_text_config()
     item_bytes = 4 if chosen.dtype == torch.float32 else 2
     needed = memory.Needed(
-        int(source.weight_bytes * chosen.factor),
+        chosen.weight_bytes,
         memory.cache_bytes(config, settings.max_model_len, item_bytes),
         memory.activation_bytes(config, 2 * settings.prefill_tokens, settings.max_running, item_bytes),
     )
     what = (
-        f"{source.folder} ({source.weight_bytes / 2**30:.2f} GiB of files x {chosen.factor:g} for "
-        f"--dtype {settings.dtype} --quantization {settings.quantization})"
+        f"{source.folder} ({source.weight_bytes / 2**30:.2f} GiB of files, for --dtype {settings.dtype} "
+        f"--quantization {settings.quantization})"
     )
     needed.check(what, memory.free_bytes(device), device)
 

@@ -67,10 +67,10 @@ class _Loop:
             patience = 0.0
 
     def _add(self, request: Request, compiled: "Future[Matcher] | None") -> None:
-        error = compiled.exception() if compiled else None
-        refusal = str(error) if error else self.stepper.add(request, compiled.result() if compiled else None)
-        if refusal:
-            failed = Progress(request.id, finish="error", message=refusal)
+        try:
+            self.stepper.add(request, compiled.result() if compiled else None)
+        except Exception as error:  # of the library of grammars, or an EngineError
+            failed = Progress(request.id, finish="error", message=str(error))
             self.connection.send(Stepped([failed], self.stepper.stats()))
 
     def _handle(self, message: Any) -> None:

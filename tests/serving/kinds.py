@@ -53,6 +53,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "gemma3": {"text_config": GEMMA3, "vision_config": VISION, "image_token_id": 299, "tie_word_embeddings": False},
     "gpt_oss": {**SIZES, **EXPERTS, **WINDOWED},
     "deepseek_v3": {**SIZES, **EXPERTS, **LATENT},
+    "qwen3_moe": {**SIZES, **EXPERTS},
     "mixtral": {**SIZES, **EXPERTS, "sliding_window": None},
     "gpt2": {**OLD, "n_embd": 64, "n_head": 4, "n_layer": 2, "n_positions": 256},
     "falcon": {**OLD, "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "alibi": True},

@@ -19,6 +19,7 @@ from serving_image.source import Source
 from tests.serving import kinds
 
 PROMPT, COUNT = kinds.prompt(1, 20), 15
+GROUP = 32  # of packed weights that share a scale and a zero point
 BLOCK = 64  # of 8-bit weights that share a scale
 FP4 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -104,11 +105,111 @@ def test_logits_are_those_of_the_quantized_weights(tmp_path: Path, quantization:
     assert torch.cosine_similarity(plain, wanted, dim=-1).min() < 0.9999
 
 
-@pytest.mark.parametrize(("method", "package"), [("awq", "gptqmodel"), ("gptq", "gptqmodel"), ("hqq", "hqq")])
+def words(numbers: torch.Tensor, bits: int, order: range | tuple[int, ...]) -> torch.Tensor:
+    """(rows, columns) numbers, so many side by side in an int32: the first of `order` in the lowest bits."""
+    found = torch.zeros(len(numbers), numbers.shape[1] // len(order), dtype=torch.int64)
+    for place, column in enumerate(order):
+        found |= numbers[:, column :: len(order)] << (place * bits)
+    return found.to(torch.int32)
+
+
+def packed(layer: torch.nn.Linear, method: str, bits: int, stored: int) -> dict[str, torch.Tensor]:
+    """Random packed tensors of a layer, whose weight becomes what they stand for. `stored`: what zero points lack."""
+    out, into = layer.weight.shape
+    numbers, zeros = torch.randint(0, 2**bits, (into, out)), torch.randint(1, 2**bits, (into // GROUP, out))
+    groups = torch.arange(into) // GROUP
+    if method == "gptq":
+        groups = groups[torch.randperm(into)]  # as with desc_act
+    scales = (torch.rand(into // GROUP, out) * 0.02 + 0.01).half()
+    layer.weight.data = ((numbers - zeros[groups]) * scales.float()[groups]).T.contiguous()
+    order = (0, 2, 4, 6, 1, 3, 5, 7) if method == "awq" else range(32 // bits)
+    rows = words(numbers, bits, order) if method == "awq" else words(numbers.T.contiguous(), bits, order).T.contiguous()
+    tensors = {"qweight": rows, "qzeros": words(zeros - stored, bits, order), "scales": scales}
+    return tensors | ({"g_idx": groups.to(torch.int32)} if method == "gptq" else {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "bits", "form"),
+    [
+        ("llama", "awq", 4, "gemm"),
+        ("llama", "gptq", 4, "gptq"),
+        ("llama", "gptq", 8, "gptq_v2"),
+        ("qwen3_moe", "gptq", 4, "gptq"),
+    ],
+)
+def test_awq_and_gptq_checkpoints_give_the_tokens_of_what_they_stand_for(
+    tmp_path: Path, kind: str, method: str, bits: int, form: str
+) -> None:
+    model = kinds.made(kind, tmp_path, intermediate_size=128)
+    stored = 1 if form == "gptq" else 0
+
+    def pack(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.endswith("_proj.weight")]:
+            layer = torch.nn.Linear(*reversed(tensors.pop(name).shape), bias=False)
+            made = packed(layer, method, bits, stored)
+            tensors |= {name.replace("weight", part): tensor for part, tensor in made.items()}
+            put(model, name, layer.weight)
+
+    rewrite(tmp_path, {"quant_method": method, "bits": bits, "group_size": GROUP, "checkpoint_format": form}, pack)
+    tokens, losses = served(tmp_path, "--dtype", "float32")
+    assert tokens == kinds.generated(model, PROMPT, COUNT)
+    assert f"the weights in {method} are unpacked to 32 bits" in losses[0]
+
+
+def put(model: Any, name: str, weight: torch.Tensor) -> None:
+    """Into the model; experts lie side by side there, gate and up in one."""
+    if ".experts." not in name:
+        model.get_parameter(name).data = weight.data
+        return
+    path, _, rest = name.partition(".experts.")
+    number, part = int(rest.split(".")[0]), rest.split(".")[1]
+    experts = model.get_submodule(f"{path}.experts")
+    if part == "down_proj":
+        experts.down_proj.data[number] = weight.data
+    else:
+        half = len(weight)
+        experts.gate_up_proj.data[number, slice(0, half) if part == "gate_proj" else slice(half, None)] = weight.data
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "said"),
+    [
+        ("gptq", {"bits": 3}, "gptq with bits 3 is not read here, only 2, 4, 8"),
+        ("awq", {"version": "gemv"}, "awq with format gemv is not read here, only gemm"),
+    ],
+)
+def test_a_checkpoint_that_is_packed_otherwise_says_how(
+    tmp_path: Path, method: str, more: dict[str, object], said: str
+) -> None:
+    kinds.made("llama", tmp_path)
+    rewrite(tmp_path, {"quant_method": method, **more}, lambda tensors: None)
+    with pytest.raises(WeightsError, match=said):
+        precision(Source(tmp_path), read(tmp_path), CPU)
+
+
+@pytest.mark.parametrize(("method", "package"), [("hqq", "hqq"), ("compressed-tensors", "compressed-tensors")])
 def test_a_checkpoint_that_needs_another_package_names_it(tmp_path: Path, method: str, package: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": method}}))
     with pytest.raises(WeightsError, match=f"weights in {method} need the package {package}, which is not in this"):
         precision(Source(tmp_path), read(tmp_path), CPU)
+
+
+@pytest.mark.parametrize(
+    ("files", "flags", "item_bytes"),
+    [
+        ("float32", ("--dtype", "float32"), 4),
+        ("float32", ("--dtype", "bfloat16"), 2),
+        ("bfloat16", ("--dtype", "float32"), 4),
+        ("bfloat16", ("--dtype", "bfloat16"), 2),
+    ],
+)
+def test_weights_count_as_what_they_are_in_memory_whatever_their_files_hold(
+    tmp_path: Path, files: str, flags: tuple[str, ...], item_bytes: int
+) -> None:
+    model = kinds.made("llama", tmp_path).to(getattr(torch, files))
+    model.save_pretrained(tmp_path)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert precision(Source(tmp_path), read(tmp_path, *flags), CPU).weight_bytes == item_bytes * count
 
 
 def test_quantizing_what_is_quantized_is_refused(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import struct
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from benchmarks import small_model
+from serving_image.engine import weights
 from serving_image.errors import WeightsError
 from serving_image.settings import read
-from serving_image.source import find
+from serving_image.source import Source, find
 from tests.serving.servers import running
 
 CHAT = {"prompt": "What is the capital of France?", "generate_kwargs": {"max_length": 100, "do_sample": False}}
@@ -28,10 +30,10 @@ def problem(model: Path | str, *flags: str) -> str:
 
 
 def test_a_truncated_file_is_named_with_both_sizes(folder: Path):
-    weights = folder / "model.safetensors"
-    whole = weights.stat().st_size
-    with weights.open("r+b") as file:
-        file.truncate(whole - 1000)
+    file = folder / "model.safetensors"
+    whole = file.stat().st_size
+    with file.open("r+b") as opened:
+        opened.truncate(whole - 1000)
     assert f"model.safetensors: has {whole - 1000} bytes instead of {whole}" in problem(folder)
 
 
@@ -70,6 +72,15 @@ def test_a_model_that_only_reads_a_text_is_refused_by_its_architecture(folder: P
     config = json.loads((folder / "config.json").read_text()) | kind
     (folder / "config.json").write_text(json.dumps(config))
     assert f"architectures: {config['architectures'][0]} does not go on with a text" in problem(folder)
+
+
+def test_a_model_whose_files_lack_a_weight_is_not_served_with_a_random_one(tiny_model: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"lack weights .*: model\.layers\.1\.mlp\.up_proj\.weight; download it"):
+        weights.load(Source(folder), read(["--model", str(folder)], {}))
 
 
 def test_a_model_type_that_nobody_knows_ends_the_process_by_its_name(folder: Path, tmp_path: Path):
