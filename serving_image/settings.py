@@ -28,8 +28,12 @@ from serving_image.setting_types import (
 )
 
 PREFIX = "SERVING_"
-# Of api/tool_formats.py.
-TOOL_FORMATS = ("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json", "phi4_mini_json")
+# Of api/tool_formats.py and api/channels.py, and of api/reasoning.py and api/channels.py.
+TOOL_FORMATS = (
+    *("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json", "phi4_mini_json", "functiongemma"),
+    "openai",
+)
+REASONING_FORMATS = ("deepseek_r1", "deepseek_v3", "qwen3", "openai_gptoss")
 
 
 def setting(default: Any, parse: Callable[[str], Any], explanation: str) -> Any:
@@ -71,6 +75,7 @@ class Settings:
     default_model: str = setting("", text, "adapter for requests that name no model; default: the model itself")
     chat_template: Path | None = setting(None, optional_path, "Jinja file in place of the model's own template")
     tool_call_parser: str = setting("none", choice("none", *TOOL_FORMATS), "how the model writes tool calls")
+    reasoning_parser: str = setting("none", choice("none", *REASONING_FORMATS), "how the model writes its reasoning")
     otlp_traces_endpoint: str = setting("", url, "URL that spans are sent to by OTLP/HTTP; default: no tracing")
     log_level: str = setting("info", choice("debug", "info", "warning", "error"), "of the log, which is JSON lines")
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)

@@ -21,7 +21,10 @@ RESULTS_PATH = "/mnt/results"
 WEIGHTS_PATH = "/workspace/weights"
 CONFIG_PATH = "/mnt/config"
 API_KEY_PATH = "/mnt/api-key"
-TOOL_PARSERS = ("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json")  # of our serving image
+TOOL_PARSERS = (  # of our serving image, as the next ones
+    *("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json", "functiongemma", "openai"),
+)
+REASONING_PARSERS = ("deepseek_r1", "deepseek_v3", "qwen3", "openai_gptoss")
 TEMPLATES_PATH = "/workspace/chat_templates"  # in KAITO's base image
 
 
@@ -123,6 +126,8 @@ def transformers_command(spec: Workspace, preset: Preset, weights: Weights, dtyp
         command += ["--adapter", f"{adapter.source.name}={path}{strength}"]
     if preset.tool_call_parser in TOOL_PARSERS:
         command += ["--tool-call-parser", preset.tool_call_parser]
+    if preset.reasoning_parser in REASONING_PARSERS:
+        command += ["--reasoning-parser", preset.reasoning_parser]
     if names.API_KEY_ANNOTATION in spec.annotations:
         command += ["--api-key-file", f"{API_KEY_PATH}/{names.API_KEY}"]
     return command

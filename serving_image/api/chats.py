@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from serving_image.api import jobs, logprobs, respond, tools
+from serving_image.api import jobs, logprobs, reading, respond
 from serving_image.api.answers import Job, Piece, Usage, answer, charge
 from serving_image.api.schema import ChatBody
 from serving_image.api.state import Server, server_of
@@ -24,37 +24,54 @@ async def chat_completions(body: ChatBody, request: Request) -> Any:
         "created": int(time.time()),
         "model": body.model or server.settings.model_name,
     }
-    job, wanted = await jobs.chat(server, body, str(head["id"]))
+    job, form = await jobs.chat(server, body, str(head["id"]))
     charge(request.state.key, [job])
     if body.stream:
-        events = _events(server, body, job, wanted, head)
+        events = _events(server, body, job, form, head)
         return await respond.stream(request, events, server.settings.write_timeout)
-    return await respond.while_connected(request, lambda: _whole(server, body, job, wanted, head))
+    return await respond.while_connected(request, lambda: _whole(server, body, job, form, head))
 
 
-async def _whole(
-    server: Server, body: ChatBody, job: Job, wanted: tools.Wanted, head: dict[str, Any]
-) -> dict[str, Any]:
-    usage = Usage()
+async def _whole(server: Server, body: ChatBody, job: Job, form: reading.Form, head: dict[str, Any]) -> dict[str, Any]:
+    usage = _usage(form)
     pieces: list[list[Piece]] = [[] for _ in range(body.n)]
     async for piece in answer(server, [job], usage):
         pieces[piece.index].append(piece)
-    choices = [_choice(server, body, wanted, index, parts) for index, parts in enumerate(pieces)]
+    choices = [_choice(server, body, form, usage, index, parts) for index, parts in enumerate(pieces)]
     return {**head, "object": "chat.completion", "choices": choices, "usage": usage.body()}
 
 
-def _choice(server: Server, body: ChatBody, wanted: tools.Wanted, index: int, parts: list[Piece]) -> dict[str, Any]:
-    reader = tools.Reader(wanted)
-    text, calls = reader.push("".join(piece.text for piece in parts), last=True)
+def _usage(form: reading.Form) -> Usage:
+    return Usage(reasoning_tokens=0 if form.kind else None)
+
+
+def _choice(
+    server: Server, body: ChatBody, form: reading.Form, usage: Usage, index: int, parts: list[Piece]
+) -> dict[str, Any]:
+    reader = form.answer()
+    found = [reader.push(piece.text, len(piece.tokens), last=piece.finish is not None) for piece in parts]
+    text, reasoning = "".join(each.text for each in found), "".join(each.reasoning for each in found)
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    if calls:
+    if calls := [call for each in found for call in each.calls]:
         message |= {"content": text or None, "tool_calls": calls}
+    message |= _reasoning(reasoning)
+    _count(usage, reader)
     return {
         "index": index,
         "message": message,
         "logprobs": _logprobs(server, body, parts),
         "finish_reason": reader.finish(parts[-1].finish),
     }
+
+
+def _reasoning(text: str) -> dict[str, str]:
+    """Under the name that DeepSeek gave it, and under the one that vLLM has since."""
+    return {"reasoning_content": text, "reasoning": text} if text else {}
+
+
+def _count(usage: Usage, reader: reading.Answer) -> None:
+    if usage.reasoning_tokens is not None:
+        usage.reasoning_tokens += reader.reasoning_tokens
 
 
 def _logprobs(server: Server, body: ChatBody, parts: list[Piece]) -> dict[str, Any] | None:
@@ -64,24 +81,25 @@ def _logprobs(server: Server, body: ChatBody, parts: list[Piece]) -> dict[str, A
 
 
 async def _events(
-    server: Server, body: ChatBody, job: Job, wanted: tools.Wanted, head: dict[str, Any]
+    server: Server, body: ChatBody, job: Job, form: reading.Form, head: dict[str, Any]
 ) -> AsyncIterator[respond.Event]:
-    usage = Usage()
+    usage = _usage(form)
     chunk = {**head, "object": "chat.completion.chunk"}
     wants_usage = body.stream_options is not None and body.stream_options.include_usage
     none = {"usage": None} if wants_usage else {}
-    readers: dict[int, tools.Reader] = {}
+    readers: dict[int, reading.Answer] = {}
     async for piece in answer(server, [job], usage):
         delta: dict[str, Any] = {}
         if piece.index not in readers:
-            readers[piece.index] = tools.Reader(wanted)
+            readers[piece.index] = form.answer()
             delta = {"role": "assistant", "content": ""}
         reader = readers[piece.index]
-        text, calls = reader.push(piece.text, last=piece.finish is not None)
-        if text:
-            delta["content"] = text
-        if calls:
-            delta["tool_calls"] = calls
+        new = reader.push(piece.text, len(piece.tokens), last=piece.finish is not None)
+        if new.text:
+            delta["content"] = new.text
+        if new.calls:
+            delta["tool_calls"] = new.calls
+        delta |= _reasoning(new.reasoning)
         choice = {
             "index": piece.index,
             "delta": delta,
@@ -89,5 +107,7 @@ async def _events(
             "finish_reason": reader.finish(piece.finish),
         }
         yield {**chunk, "choices": [choice], **none}
+    for reader in readers.values():
+        _count(usage, reader)
     if wants_usage:
         yield {**chunk, "choices": [], "usage": usage.body()}

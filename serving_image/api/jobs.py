@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from serving_image.api import tools
+from serving_image.api import reading, tools
 from serving_image.api.answers import Job, check_length
 from serving_image.api.grammars import grammar_of
 from serving_image.api.refusals import bad
@@ -21,8 +21,8 @@ async def tokenize(text_length: int, work: Callable[[], tuple[int, ...]]) -> tup
     return work() if text_length <= INLINE_CHARACTERS else await asyncio.to_thread(work)
 
 
-async def chat(server: Server, body: ChatBody, request_id: str) -> tuple[Job, tools.Wanted]:
-    """All answers to a chat, and what it asks of tools.
+async def chat(server: Server, body: ChatBody, request_id: str) -> tuple[Job, reading.Form]:
+    """All answers to a chat, and how they are read.
 
     Raises:
         Refusal: For what the model's template or this server does not have.
@@ -32,7 +32,7 @@ async def chat(server: Server, body: ChatBody, request_id: str) -> tuple[Job, to
         raise bad("top_logprobs", "needs logprobs: true")
     if body.continue_final_message and body.add_generation_prompt:
         raise bad("continue_final_message", "needs add_generation_prompt: false")
-    wanted = tools.wanted(server, body)
+    wanted, variables = tools.wanted(server, body), _variables(tokenizer, body)
     grammar = await grammar_of(body, wanted.schema)
     messages = [message.plain() for message in body.messages]
     prompt = await tokenize(
@@ -43,15 +43,24 @@ async def chat(server: Server, body: ChatBody, request_id: str) -> tuple[Job, to
             template=body.chat_template,
             add_generation_prompt=body.add_generation_prompt,
             continue_final_message=body.continue_final_message,
-            variables=body.chat_template_kwargs,
+            variables=variables,
         ),
     )
     alternatives = (body.top_logprobs or 0) if body.logprobs else None
     most = body.max_completion_tokens or body.max_tokens
     made = job(server, body, request_id, prompt, most, alternatives, grammar)
-    if wanted.format:  # formats are written in special tokens
-        made = replace(made, skip_special=False)
-    return made, wanted
+    form = reading.form_of(server, body, wanted, prompt, constrained=grammar is not None)
+    return (replace(made, skip_special=False) if form.is_in_special_tokens else made), form
+
+
+def _variables(tokenizer: Tokenizer, body: ChatBody) -> dict[str, object]:
+    """For the chat template."""
+    variables = dict(body.chat_template_kwargs or {})
+    if body.reasoning_effort is None:
+        return variables
+    if not tokenizer.names("reasoning_effort", body.chat_template):
+        raise bad("reasoning_effort", "this model's chat template does not know it; leave it out")
+    return {**variables, "reasoning_effort": body.reasoning_effort}
 
 
 def job(

@@ -1,61 +1,67 @@
 """The items of a response while they are made: each change is an event of OpenAI's stream. Called by responses.py."""
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
+
+from serving_image.api.reading import Piece
 
 Event = dict[str, Any]
 Logprobs = list[dict[str, Any]]  # one a token
+PREFIXES = {"message": "msg", "reasoning": "rs"}  # of ids
 
 
 class Output:
-    """Messages and calls, in the order of the answer. `items` is what the response has as `output`."""
+    """Reasoning, messages and calls, in the order of the answer. `items` is what the response has as `output`."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
-        self._message: dict[str, Any] | None = None  # the one that is open, which is the last item
+        self._open: dict[str, Any] | None = None  # the item of text that goes on, which is the last one
         self._logprobs: Logprobs = []  # of text that is held back
 
-    def add(self, text: str, calls: Sequence[dict[str, Any]], logprobs: Logprobs) -> list[Event]:
+    def add(self, piece: Piece, logprobs: Logprobs) -> list[Event]:
         """What a step of the answer changes."""
         self._logprobs += logprobs
-        events = self._text(text) if text else []
-        for call in calls:
+        events = self._text("reasoning", piece.reasoning) if piece.reasoning else []
+        if piece.text:
+            events += self._text("message", piece.text)
+        for call in piece.calls:
             events += self._close("completed") + self._call(call["id"], call["function"])
-        if calls:
+        if piece.calls:
             self._logprobs = []  # of the calls' own tokens
         return events
 
     def end(self, status: str) -> list[Event]:
         """The last changes; an answer without anything is an empty message."""
-        events = [] if self.items else self._open()
+        events = [] if self.items else self._begin("message")
         return events + self._close(status)
 
-    def _text(self, text: str) -> list[Event]:
-        events = [] if self._message else self._open()
-        assert self._message
+    def _text(self, kind: str, text: str) -> list[Event]:
+        events = [] if self._open and self._open["type"] == kind else self._close("completed") + self._begin(kind)
+        assert self._open
         logprobs, self._logprobs = self._logprobs, []
-        part = self._message["content"][0]
+        part = self._open["content"][0]
         part["text"] += text
+        if kind == "reasoning":
+            return [*events, self._event("reasoning_text.delta", content_index=0, delta=text)]
         part["logprobs"] += logprobs
         return [*events, self._event("output_text.delta", content_index=0, delta=text, logprobs=logprobs)]
 
-    def _open(self) -> list[Event]:
-        added = self._add_item({"type": "message", "id": _new("msg"), "role": "assistant", "content": []})
-        self._message = self.items[-1]
-        part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-        self._message["content"] = [part]
-        return [added, self._event("content_part.added", content_index=0, part={**part, "logprobs": []})]
+    def _begin(self, kind: str) -> list[Event]:
+        more: dict[str, Any] = {"role": "assistant"} if kind == "message" else {"summary": []}
+        added = self._add_item({"type": kind, "id": _new(PREFIXES[kind]), **more, "content": []})
+        self._open = self.items[-1]
+        self._open["content"] = [_part(kind)]
+        return [added, self._event("content_part.added", content_index=0, part=_part(kind))]
 
     def _close(self, status: str) -> list[Event]:
-        if self._message is None:
+        if self._open is None:
             return []
-        part = self._message["content"][0]
-        self._message["status"] = status
-        self._message = None
-        text = {"text": part["text"], "logprobs": part["logprobs"]}
+        part, kind = self._open["content"][0], self._open["type"]
+        self._open["status"] = status
+        self._open = None
+        told = {name: part[name] for name in ("text", "logprobs") if name in part}
         return [
-            self._event("output_text.done", content_index=0, **text),
+            self._event("reasoning_text.done" if kind == "reasoning" else "output_text.done", content_index=0, **told),
             self._event("content_part.done", content_index=0, part=part),
             self._done(),
         ]
@@ -82,6 +88,13 @@ class Output:
     def _event(self, kind: str, **fields: Any) -> Event:
         place = {"item_id": self.items[-1]["id"], "output_index": len(self.items) - 1}
         return {"type": f"response.{kind}", **place, **fields}
+
+
+def _part(kind: str) -> dict[str, Any]:
+    """The one part of an item of text, empty."""
+    if kind == "reasoning":
+        return {"type": "reasoning_text", "text": ""}
+    return {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
 
 
 def _new(prefix: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from serving_image.api import jobs, logprobs, respond, tools
+from serving_image.api import jobs, logprobs, reading, respond
 from serving_image.api.answers import Job, Usage, answer, charge
 from serving_image.api.output import Event, Output
 from serving_image.api.refusals import Refusal, crashed
@@ -21,6 +21,7 @@ NAMES = {  # what a chat calls the fields of this body
     "messages": "input",
     "prompt": "input",
     "max_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
     "response_format": "text.format",
     "response_format.json_schema.schema": "text.format.schema",
 }
@@ -32,9 +33,9 @@ async def responses(body: ResponsesBody, request: Request) -> Any:
     server = server_of(request)
     response_id = f"resp_{uuid.uuid4().hex}"
     with _own_names():
-        job, wanted = await jobs.chat(server, chat_of(body), response_id)
+        job, form = await jobs.chat(server, chat_of(body), response_id)
     charge(request.state.key, [job])
-    events = _events(server, body, job, wanted, _head(server, body, job, response_id))
+    events = _events(server, body, job, form, _head(server, body, job, response_id))
     if body.stream:
         return await respond.stream(request, _numbered(events), server.settings.write_timeout, named=True)
     return await respond.while_connected(request, lambda: _last(events))
@@ -71,7 +72,7 @@ def _head(server: Server, body: ResponsesBody, job: Job, response_id: str) -> di
         "output": [],
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None},
+        "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
         "store": False,
         "temperature": request.sampling.temperature,
         "text": {"format": body.text.format.model_dump(by_alias=True, exclude_none=True)},
@@ -85,10 +86,10 @@ def _head(server: Server, body: ResponsesBody, job: Job, response_id: str) -> di
 
 
 async def _events(
-    server: Server, body: ResponsesBody, job: Job, wanted: tools.Wanted, head: dict[str, Any]
+    server: Server, body: ResponsesBody, job: Job, form: reading.Form, head: dict[str, Any]
 ) -> AsyncIterator[Event]:
     """The stream's events; the last one has the whole response."""
-    usage, output, reader = Usage(), Output(), tools.Reader(wanted)
+    usage, output, reader = Usage(), Output(), form.answer()
     begun, finish = False, None
     with_logprobs = LOGPROBS in (body.include or ())
     async for piece in answer(server, [job], usage):
@@ -97,10 +98,11 @@ async def _events(
             yield {"type": "response.created", "response": head}
             yield {"type": "response.in_progress", "response": head}
         finish = piece.finish
-        text, calls = reader.push(piece.text, last=finish is not None)
+        new = reader.push(piece.text, len(piece.tokens), last=finish is not None)
         found = logprobs.chat(server.loaded(), piece.tokens)["content"] if with_logprobs else []
-        for event in output.add(text, calls, found):
+        for event in output.add(new, found):
             yield event
+    usage.reasoning_tokens = reader.reasoning_tokens
     status = "completed" if finish == "stop" else "incomplete"
     for event in output.end(status):
         yield event
@@ -142,6 +144,6 @@ def _usage(usage: Usage) -> dict[str, Any]:
             "cache_write_tokens": usage.prompt_tokens - usage.cached_tokens,
         },
         "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }

@@ -139,6 +139,8 @@ class Message(Body):
     name: StrictStr | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: StrictStr | None = None
+    reasoning_content: StrictStr | None = None
+    reasoning: StrictStr | None = None
     refusal: None = None
     annotations: list[Any] | None = None
     audio: None = None
@@ -154,6 +156,10 @@ class Message(Body):
         for name in ("name", "tool_call_id"):
             if value := getattr(self, name):
                 message[name] = value
+        if reasoning := self.reasoning_content or self.reasoning:
+            message["reasoning_content"] = reasoning
+            if self.tool_calls and not content:
+                message["thinking"] = reasoning  # gpt-oss's word, whose template takes it nowhere else
         return message
 
 
@@ -204,7 +210,8 @@ class ChatBody(SamplingBody):
     documents: Literal[None] = None
     echo: Literal[False] = False
     add_special_tokens: Literal[False] = False
-    reasoning_effort: Literal[None] = None
+    reasoning_effort: Literal["low", "medium", "high"] | None = None
+    include_reasoning: StrictBool = True
     modalities: list[Literal["text"]] | None = None
 
 

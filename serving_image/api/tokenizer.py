@@ -41,9 +41,10 @@ class Tokenizer:
 
     def knows_tools(self, template: str | None) -> bool:
         """The chat template writes them into the prompt."""
-        return self._names("tools", template)
+        return self.names("tools", template)
 
-    def _names(self, word: str, template: str | None) -> bool:
+    def names(self, word: str, template: str | None) -> bool:
+        """The chat template has this word."""
         chosen = template or self.template or self.inner.chat_template
         texts = chosen.values() if isinstance(chosen, dict) else [chosen or ""]
         return any(word in text for text in texts)
@@ -66,7 +67,7 @@ class Tokenizer:
         if not (template or self.chats):
             message = "this model has no chat template; send chat_template, or use /v1/completions"
             raise bad("messages", message)
-        if not self._names("developer", template):
+        if not self.names("developer", template):
             messages = [{**each, "role": "system"} if each["role"] == "developer" else each for each in messages]
         render = functools.partial(
             self.inner.apply_chat_template,

@@ -79,6 +79,15 @@ def _deepseek_v3(text: str, _: Properties) -> Calls:
     return [_call({"name": name, "arguments": json.loads(given)}, "arguments") for name, given in found]
 
 
+def _functiongemma(text: str, _: Properties) -> Calls:
+    """`call:NAME{KEY:VALUE,...}`: JSON with bare keys, and strings between `<escape>` marks."""
+    found = _present(re.fullmatch(r"\s*call:([\w.-]+)(\{.*\})\s*", text, re.DOTALL))
+    parts = found[2].split("<escape>")  # every second one is a string
+    parts[::2] = [re.sub(r"([\w.-]+)\s*:", r'"\1":', part) for part in parts[::2]]
+    parts[1::2] = [json.dumps(part) for part in parts[1::2]]
+    return [_call({"name": found[1], "arguments": json.loads("".join(parts))}, "arguments")]
+
+
 def _typed(text: str, schema: Mapping[str, Any]) -> Any:
     return text if schema.get("type", "string") == "string" else json.loads(text)
 
@@ -102,6 +111,7 @@ FORMATS = {
     "granite4": Format(*_TAGS, _hermes),
     "qwen3_coder": Format(*_TAGS, _qwen3_coder),
     "deepseek_v3": Format(("<｜tool▁calls▁begin｜>",), "<｜tool▁calls▁end｜>", _deepseek_v3),
+    "functiongemma": Format(("<start_function_call>",), "<end_function_call>", _functiongemma),
     "mistral": Format(("[TOOL_CALLS]",), "", _mistral),
     "llama3_json": Format(("<|python_tag|>", '{"name"', '{ "name"', '{"type"', "{\n"), "", _llama3, only_first=True),
     "phi4_mini_json": Format(("functools",), "", _json_list, only_first=True),

@@ -6,7 +6,7 @@ template knows tools. A call that is the model's own choice is read in the model
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from serving_image.api.state import Server
 from serving_image.api.tool_formats import FORMATS, Calls, Format
 
 ANY: Mapping[str, Any] = {"type": "object"}
+CHANNELS = "openai"  # the format in which the channel of a message tells calls from text: channels.py
 COMPACT = {"x-guidance": {"whitespace_flexible": False}}  # llguidance: no room to write blanks without end
 
 
@@ -26,7 +27,7 @@ class Wanted:
     Attributes:
         described: For the chat template; None where nothing may be called.
         schema: Of the whole answer, where a call is forced.
-        format: How calls are found in a free answer.
+        format: How calls are found in the text of a free answer.
         parameters: Schema of each function's arguments.
         named: The one function that is forced.
         single: At most one call.
@@ -58,9 +59,9 @@ def wanted(server: Server, body: ChatBody) -> Wanted:
     single = not body.parallel_tool_calls
     if choice == "auto":
         name = server.settings.tool_call_parser
-        if name not in FORMATS:
+        if name == "none":
             raise bad("tool_choice", 'auto needs --tool-call-parser at the start; "required" or a name does not')
-        return Wanted(described, None, FORMATS[name], parameters, single=single)
+        return Wanted(described, None, FORMATS.get(name), parameters, single=single)
     if isinstance(choice, NamedTool):
         named = choice.function.name
         if named not in parameters:
@@ -110,6 +111,20 @@ class Reader:
             out += step[0]
             calls += step[1]
         return out, calls
+
+    def told(self, calls: Sequence[tuple[str, str]]) -> tuple[str, list[dict[str, Any]]]:
+        """(text, calls) of what the answer's format has told apart as calls: name and arguments."""
+        text, found = "", []
+        for name, arguments in calls:
+            try:
+                given = json.loads(arguments)
+            except ValueError:
+                given = None
+            if isinstance(given, dict) and name in self._wanted.parameters:
+                found += self._numbered([(name, given)])
+            else:
+                text += arguments
+        return text, found
 
     def finish(self, reason: str | None) -> str | None:
         """OpenAI's reason for an answer with calls."""
@@ -189,6 +204,11 @@ def _may_begin(form: Format, text: str, begun: bool) -> int:
     if form.only_first:
         rest = text.lstrip()
         return len(text) if not begun and any(each.startswith(rest) for each in form.begin) else 0
-    longest = max(len(each) for each in form.begin) - 1
+    return held_back(text, form.begin)
+
+
+def held_back(text: str, marks: Sequence[str]) -> int:
+    """How many characters at the end of a text may become the beginning of one of the marks."""
+    longest = max(len(each) for each in marks) - 1
     lengths = range(min(longest, len(text)), 0, -1)
-    return next((length for length in lengths if any(each.startswith(text[-length:]) for each in form.begin)), 0)
+    return next((length for length in lengths if any(each.startswith(text[-length:]) for each in marks)), 0)

@@ -86,14 +86,37 @@ class CallOutputItem(Body):
     status: StrictStr | None = None
 
 
+class ReasoningPart(Body):
+    """A piece of the model's reasoning, sent back."""
+
+    type: Literal["reasoning_text"]
+    text: StrictStr
+
+
+class ReasoningItem(Body):
+    """The model's reasoning, sent back; it belongs to the turn that follows."""
+
+    HARMLESS = ("id", "status", "summary", "encrypted_content")
+    type: Literal["reasoning"]
+    content: Annotated[list[ReasoningPart], Field(max_length=1000)] | None = None
+    id: StrictStr | None = None
+    status: StrictStr | None = None
+    summary: Annotated[tuple[Any, ...], Field(max_length=0)] = ()
+    encrypted_content: None = None
+
+
 def _kind(item: object) -> str:
     kind = item.get("type", "message") if isinstance(item, dict) else getattr(item, "type", "")
     return kind if isinstance(kind, str) else ""
 
 
-KINDS = "type must be message, function_call or function_call_output; nothing is stored that an item could refer to"
+KINDS = (
+    "type must be message, reasoning, function_call or function_call_output; nothing is stored that an item could "
+    "refer to"
+)
 Item = Annotated[
     Annotated[MessageItem, Tag("message")]
+    | Annotated[ReasoningItem, Tag("reasoning")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[CallOutputItem, Tag("function_call_output")],
     Discriminator(_kind, custom_error_type="item_type", custom_error_message=KINDS),
@@ -140,6 +163,14 @@ class StreamOptions(Body):
     include_obfuscation: Literal[False] = False
 
 
+class ReasoningOptions(Body):
+    """How much the model thinks, where its chat template knows that; nothing is summed up here."""
+
+    effort: Literal["low", "medium", "high"] | None = None
+    summary: None = None
+    generate_summary: None = None
+
+
 class ResponsesBody(Body):
     """POST /v1/responses: OpenAI's fields, then vLLM's."""
 
@@ -165,7 +196,7 @@ class ResponsesBody(Body):
     prompt: NotStored = None
     background: Literal[False, None] = None
     truncation: Literal["disabled", None] = None
-    reasoning: Literal[None] = None
+    reasoning: ReasoningOptions | None = None
     max_tool_calls: Literal[None] = None
     user: StrictStr | None = None
     safety_identifier: StrictStr | None = None
@@ -204,6 +235,7 @@ def chat_of(body: ResponsesBody) -> ChatBody:
         response_format=_format(body.text.format),
         tools=[_tool(tool) for tool in body.tools] or None,
         tool_choice=_named(choice) if isinstance(choice, FunctionChoice) else choice,
+        reasoning_effort=body.reasoning.effort if body.reasoning else None,
         parallel_tool_calls=body.parallel_tool_calls is not False,
         logprobs=wants_logprobs,
         **{name: getattr(body, name) for name in SAME},
@@ -218,7 +250,10 @@ def _messages(body: ResponsesBody) -> list[Message]:
     for item in body.input:
         match item:
             case MessageItem():
-                messages.append(Message(role=item.role, content=_text(item.content)))
+                _add_message(messages, item)
+            case ReasoningItem():
+                text = "".join(part.text for part in item.content or ())
+                messages.append(Message(role="assistant", content=None, reasoning_content=text))
             case CallItem():
                 _add_call(messages, item)
             case CallOutputItem():
@@ -227,6 +262,15 @@ def _messages(body: ResponsesBody) -> list[Message]:
                 name, text = calls[item.call_id], _text(item.output)
                 messages.append(Message(role="tool", tool_call_id=item.call_id, name=name, content=text))
     return messages
+
+
+def _add_message(messages: list[Message], item: MessageItem) -> None:
+    """The answer goes into the turn that its reasoning has begun."""
+    last = messages[-1] if messages else None
+    if item.role == "assistant" and last and last.reasoning_content is not None and last.content is None:
+        last.content = _text(item.content)
+    else:
+        messages.append(Message(role=item.role, content=_text(item.content)))
 
 
 def _add_call(messages: list[Message], item: CallItem) -> None:

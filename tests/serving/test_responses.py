@@ -9,6 +9,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
 from serving_image.api.output import Output
+from serving_image.api.reading import Piece
 from tests.serving.servers import Running
 from tests.serving.test_tools import CITY, MODEL
 
@@ -140,7 +141,10 @@ def test_a_streamed_call_is_told_in_openais_order(tooled: Running):
 def test_a_call_between_two_texts_is_an_item_of_its_own():
     output, call = Output(), {"id": "c1", "function": {"name": "weather", "arguments": "{}"}}
     events = (
-        output.add("One", [], []) + output.add("", [call], []) + output.add("two", [], []) + output.end("completed")
+        output.add(Piece(text="One"), [])
+        + output.add(Piece(calls=[call]), [])
+        + output.add(Piece(text="two"), [])
+        + output.end("completed")
     )
     assert [item["type"] for item in output.items] == ["message", "function_call", "message"]
     places = [event["output_index"] for event in events]
@@ -168,7 +172,7 @@ def test_a_calls_answer_may_be_sent_back(tooled: Running):
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]}, "input", "no function_call"),
         ({"background": True}, "background", "False"),
         ({"truncation": "auto"}, "truncation", "disabled"),
-        ({"reasoning": {"effort": "high"}}, "reasoning", "None"),
+        ({"reasoning": {"effort": "high"}}, "reasoning.effort", "chat template does not know it"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type", "function"),
         ({"tool_choice": "required"}, "tool_choice", "needs tools"),
         ({"top_logprobs": 2}, "top_logprobs", "include"),

@@ -1,16 +1,19 @@
 """The serving image's settings; and that they understand what the manifests write."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from kaito_components.manifests.inference import workload
-from kaito_components.plan.runtime import TOOL_PARSERS
+from kaito_components.plan.runtime import REASONING_PARSERS, TOOL_PARSERS
+from kaito_components.presets import load_preset, preset_names
+from kaito_components.sizing.estimator import UNPACKED_BITS
 from kaito_components.spec.model import Adapter, DataSource
 from serving_image.errors import SettingsError
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import read
-from tests.unit.workspaces import A100, CPU, T4, V100, inference, planned
+from tests.unit.workspaces import A100, CPU, T4, inference, planned
 
 
 def test_flags_win_over_variables_and_the_origin_is_told():
@@ -115,6 +118,29 @@ def test_a_tool_call_parser_that_a_plan_names_is_known_to_the_image(name: str):
     assert read(["--model", "m", "--tool-call-parser", name], {}).tool_call_parser == name
 
 
-def test_a_preset_hands_its_tool_call_parser_to_the_image():
-    made = planned(inference(V100, preset="mistral-7b-instruct-v0.3"))
-    assert read(made.command[3:], {}).tool_call_parser == "mistral"
+@pytest.mark.parametrize("name", REASONING_PARSERS)
+def test_a_reasoning_parser_that_a_plan_names_is_known_to_the_image(name: str):
+    assert read(["--model", "m", "--reasoning-parser", name], {}).reasoning_parser == name
+
+
+def test_every_preset_of_this_runtime_hands_its_parsers_to_the_image():
+    served = [preset for preset in map(load_preset, preset_names()) if "transformers" in preset.runtimes]
+    for preset in served:
+        made = planned(inference(A100, preset.name, annotations={"kaito.sh/runtime": "transformers"}))
+        settings = read(made.command[3:], {})
+        assert settings.tool_call_parser == (preset.tool_call_parser or "none"), preset.name
+        assert settings.reasoning_parser == (preset.reasoning_parser or "none"), preset.name
+    assert {preset.reasoning_parser for preset in served} >= {"deepseek_r1", "openai_gptoss"}
+
+
+def test_the_plan_counts_as_unpacked_what_the_image_unpacks():
+    """The image's modules import PyTorch, so their tables are read and not imported."""
+    engine = Path(__file__).parents[2] / "serving_image" / "engine"
+    tables = {"precision.py": "UNPACKED", "int4.py": "FORMATS"}
+    methods: set[str] = set()
+    for file, table in tables.items():
+        for node in ast.parse((engine / file).read_text()).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            if isinstance(target, ast.Name) and target.id == table and isinstance(node.value, ast.Dict):
+                methods |= {ast.literal_eval(key) for key in node.value.keys if key}
+    assert methods == set(UNPACKED_BITS) != set()
