@@ -28,6 +28,7 @@ _PULL = (
     'names=$(tar -tf "$layer") || { echo "puller: $image: a layer is damaged" >&2; exit 1; }; '
     'for folder in data ./data; do case "\n$names" in *"\n$folder/"*) tar -xf "$layer" -C "$work/files" "$folder";; '
     "esac; done; done; "
+    '[ -d "$work/files/data" ] || { echo "puller: $image: no layer has a folder /data" >&2; exit 1; }; '
     'mkdir -p "$target"; cp -r "$work"/files/data/. "$target"'
 )
 

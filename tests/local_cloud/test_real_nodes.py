@@ -20,7 +20,7 @@ from local_cloud.instance import Instance
 from local_cloud.providers.azure_native import Arm
 from local_cloud.providers.azure_native.ids import SUBSCRIPTION, ResourceId
 from local_cloud.real import packages, services
-from local_cloud.real.archive import busybox_image
+from local_cloud.real.archive import Image, busybox_image
 from local_cloud.real.cgroups import hierarchies
 from local_cloud.real.refusal import refusal
 from local_cloud.real.site import Site
@@ -55,14 +55,14 @@ def real() -> Iterator[Instance]:
         instance.down()
 
 
-def push(site: Site) -> None:
-    """Pushes the busybox image with the registry's own API."""
-    image = busybox_image(packages.folder() / "bin/busybox", ["/bin/sh", "-c"])
+def push(site: Site, image: Image | None = None, tag: str = "1") -> None:
+    """Pushes an image, by default busybox, with the registry's own API."""
+    image = image or busybox_image(packages.folder() / "bin/busybox", ["/bin/sh", "-c"])
     for digest, content in image.blobs.items():
         with ask(site, "POST", "blobs/uploads/") as answer:
             location = answer.headers["Location"]
         ask(site, "PUT", f"{location}&digest={digest}", content, "application/octet-stream").close()
-    ask(site, "PUT", "manifests/1", image.manifest, "application/vnd.oci.image.manifest.v1+json").close()
+    ask(site, "PUT", f"manifests/{tag}", image.manifest, "application/vnd.oci.image.manifest.v1+json").close()
 
 
 def ask(site: Site, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> Any:
@@ -87,10 +87,10 @@ def kubectl(instance: Instance, *arguments: str, stdin: Any = None, check: bool 
     return done.stdout
 
 
-def until(look: Callable[[], str], wanted: str) -> None:
-    deadline = time.monotonic() + SECONDS
+def until(look: Callable[[], str], wanted: str, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while wanted not in (seen := look()):
-        assert time.monotonic() < deadline, f"not within {SECONDS} s: {seen!r}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {seen!r}"
         time.sleep(0.3)
 
 
@@ -107,16 +107,20 @@ def pod(site: Site, name: str, command: str, tag: str = "1", secret: bool = True
     }  # fmt: skip
 
 
+def login(instance: Instance) -> None:
+    """The registry's login as a Secret of that name."""
+    found = services.login(Site.load(instance.folder))
+    kubectl(
+        instance, "create", "secret", "docker-registry", "login", f"--docker-server={found.server}",
+        f"--docker-username={found.username}", f"--docker-password={found.password}",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def served(real: Instance) -> Instance:
     """The instance with a pod `web` behind a Service `web`."""
-    site = Site.load(real.folder)
-    login = services.login(site)
-    kubectl(
-        real, "create", "secret", "docker-registry", "login", f"--docker-server={login.server}",
-        f"--docker-username={login.username}", f"--docker-password={login.password}",
-    )  # fmt: skip
-    kubectl(real, "create", "-f", "-", stdin=pod(site, "web", SERVE))
+    login(real)
+    kubectl(real, "create", "-f", "-", stdin=pod(Site.load(real.folder), "web", SERVE))
     kubectl(real, "expose", "pod", "web", "--port=80", "--target-port=8080")
     until(lambda: kubectl(real, "get", "pod", "web", "-o", "jsonpath={.status.phase}"), "Running")
     return real

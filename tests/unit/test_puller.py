@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -32,7 +33,7 @@ def image(tmp_path: Path) -> Path:
 def pull(tmp_path: Path, image: Path) -> subprocess.CompletedProcess[str]:
     """Runs the script of the init container."""
     skopeo = tmp_path / "bin" / "skopeo"
-    skopeo.parent.mkdir()
+    skopeo.parent.mkdir(exist_ok=True)
     skopeo.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\ncp -r {image} "${{last#dir:}}"\n')
     skopeo.chmod(0o755)
     command = pods.image_puller("puller", "r.example.com/a:1", str(tmp_path / "target"), "v", ())["command"]
@@ -60,3 +61,21 @@ def test_a_damaged_layer_ends_the_pod_and_leaves_nothing(tmp_path: Path, image: 
     done = pull(tmp_path, image)
     assert done.returncode == 1 and "a layer is damaged" in done.stderr
     assert not (tmp_path / "target").exists() and not list(tmp_path.glob("tmp*"))
+
+
+def test_an_image_without_data_is_named_and_leaves_nothing(tmp_path: Path, image: Path) -> None:
+    for layer in ("a1", "b2"):
+        (image / layer).write_bytes((image / "d3").read_bytes())
+    done = pull(tmp_path, image)
+    assert done.returncode == 1 and done.stderr == "puller: r.example.com/a:1: no layer has a folder /data\n"
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_disk_that_fills_up_while_a_layer_is_unpacked_ends_the_pod(tmp_path: Path, image: Path) -> None:
+    tar = tmp_path / "bin" / "tar"
+    tar.parent.mkdir()
+    full = 'case "$1" in -xf) echo "tar: No space left on device" >&2; exit 2;; esac'
+    tar.write_text(f'#!/bin/sh\n{full}\nexec {shutil.which("tar")} "$@"\n')
+    tar.chmod(0o755)
+    done = pull(tmp_path, image)
+    assert done.returncode == 2 and "No space left" in done.stderr and not (tmp_path / "target").exists()
