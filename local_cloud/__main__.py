@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help='print exports: eval "$(python -m local_cloud env)"')
     env.set_defaults(run=_env)
     images = commands.add_parser("images", help="build the two container images for this machine's CPU")
-    images.add_argument("--push", metavar="REGISTRY", help="also push them there, over http")
+    images.add_argument("--push", metavar="REGISTRY", help="also push them there; http is for this machine")
     images.add_argument("--login-file", type=Path, help="docker's config.json for that registry")
     images.add_argument("--remove", action="store_true", help="remove what was built")
     images.set_defaults(run=_images)

@@ -7,11 +7,13 @@ the packages that a CPU never loads. What was built is kept by content: a second
 
 import fcntl
 import hashlib
+import ipaddress
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from local_cloud import authority
 from local_cloud.cache import cache_root
@@ -76,16 +78,17 @@ class Images:
         return f"localhost/{name}:local"
 
     def push(self, registry: str, login_file: Path | None, say: Say) -> list[str]:
-        """Puts both images into a registry on this machine; their names there.
+        """Puts both images into a registry; their names there. Without TLS only on this machine.
 
         Layers go uncompressed: here the disk is faster than gzip. A layer that the registry has is not sent again.
         """
-        login = ["--authfile", str(login_file)] if login_file else []
+        options = ["--tls-verify=false"] if _is_loopback(registry) else []
+        options += ["--authfile", str(login_file)] if login_file else []
         pushed = []
         for name in self.build(say):
             target = f"{registry.rstrip('/')}/{name.rsplit('/', 1)[-1]}"
             say(f"images: pushing {target}")
-            self.run("push", "--quiet", "--disable-compression", "--tls-verify=false", *login, name, target)
+            self.run("push", "--quiet", "--disable-compression", *options, name, target)
             pushed.append(target)
         return pushed
 
@@ -142,6 +145,15 @@ class Images:
         done = subprocess.run(["bash", str(ROOT / "scripts" / "images.sh")], env=self._environment() | chosen)
         if done.returncode != 0:
             raise BuildError(f"scripts/images.sh failed with exit code {done.returncode}; see above")
+
+
+def _is_loopback(registry: str) -> bool:
+    """Whether HOST[:PORT][/FOLDER] is on this machine."""
+    host = urlsplit(f"//{registry}").hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _authorities() -> list[str]:

@@ -56,6 +56,7 @@ def test_the_log_of_the_newest_pod_is_shown(make_workspace: MakeWorkspace, kaito
 
 
 def test_what_went_wrong_stands_in_one_place(make_workspace: MakeWorkspace, kaito: Run) -> None:
+    assert kaito("events").stdout == "Nothing is wrong.\n"
     workspace, fine = make_workspace(), make_workspace().bring_up()
     workspace.make()
     for _ in range(20):

@@ -175,9 +175,24 @@ def test_kaito_chat_reaches_a_pod_through_its_nodes_port_forward(served: Instanc
     )
     made["metadata"]["labels"]["kaito.sh/workspace"] = "talk"
     kubectl(served, "create", "-f", "-", stdin=made)
-    asked = [sys.executable, "-m", "kaito_components.cli", "chat", "talk", "-m", "Who?"]
-    environment = os.environ | served.env()
-    until(lambda: subprocess.run(asked, env=environment, capture_output=True, text=True).stdout, "words of a real pod")
+    until(lambda: kaito(served, "chat", "talk", "-m", "Who?"), "words of a real pod")
+
+
+def kaito(instance: Instance, *arguments: str) -> str:
+    command = [sys.executable, "-m", "kaito_components.cli", *arguments]
+    return subprocess.run(command, env=os.environ | instance.env(), capture_output=True, text=True, timeout=60).stdout
+
+
+def test_kaito_logs_shows_what_fetches_and_then_follows_the_server_to_its_end(served: Instance) -> None:
+    made = pod(Site.load(served.folder), "steps", "for step in 1 2 3; do echo step $step; sleep 1; done")
+    made["metadata"]["labels"]["kaito.sh/workspace"] = "steps"
+    fetches = "echo fetching; until [ -e /tmp/go ]; do sleep 0.1; done"
+    made["spec"]["initContainers"] = [{**made["spec"]["containers"][0], "name": "fetch", "args": [fetches]}]
+    made["spec"]["restartPolicy"] = "Never"
+    kubectl(served, "create", "-f", "-", stdin=made)
+    until(lambda: kaito(served, "logs", "steps"), "fetching")
+    kubectl(served, "exec", "steps", "-c", "fetch", "--", "touch", "/tmp/go")
+    until(lambda: kaito(served, "logs", "steps", "-f"), "step 1\nstep 2\nstep 3\n")
 
 
 def test_all_of_it_works_again_after_everything_was_killed_and_a_second_up(served: Instance) -> None:

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kaito_components.plan.runtime import VERSION
+from local_cloud.images import Images
 from serving_image import VERSION as SERVING_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +61,36 @@ def test_images_without_a_builder_say_so_in_one_sentence(tmp_path: Path):
     command = ["bash", str(ROOT / "scripts" / "images.sh")]
     run = subprocess.run(command, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True)
     assert run.returncode == 1 and run.stderr.startswith("images: none of docker, podman and buildah works here")
+
+
+class Recorded(Images):
+    """Built already; what buildah would be asked is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, ...]] = []
+
+    def build(self, say: Any) -> list[str]:
+        return ["localhost/kaito-serving:0.1.0-cpu", "localhost/kaito-tuning:0.1.0-cpu"]
+
+    def run(self, *arguments: str) -> str:
+        self.asked.append(arguments)
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1:5000", True),
+        ("localhost", True),
+        ("[::1]:5", True),
+        ("r.example.com", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_both_images_are_pushed_and_a_login_goes_in_the_clear_to_this_machine_alone(host: str, loopback: bool):
+    images = Recorded()
+    names = [f"{host}/team/kaito-{kind}:0.1.0-cpu" for kind in ("serving", "tuning")]
+    assert images.push(f"{host}/team/", Path("/login.json"), print) == names
+    assert [asked[-1] for asked in images.asked] == names
+    assert all(("--tls-verify=false" in asked) == loopback and "/login.json" in asked for asked in images.asked)
