@@ -63,7 +63,7 @@ def _within(mask: torch.Tensor, last: torch.Tensor, window: int | None, known: d
 
 @dataclass(frozen=True)
 class Writing:
-    """Which tokens of the line go where in a pool, seen as (capacity * length) places."""
+    """Which tokens of the line go where in a pool: to the places of its `lines`."""
 
     pool: Pool
     tokens: torch.Tensor | slice | None  # (n,) places in the line; None for all
@@ -118,8 +118,8 @@ def attend_rows(
 ) -> torch.Tensor:
     """The same for one layer, over (T, heads, D)."""
     for writing in step.writings:
-        _write(writing.pool.keys[layer], keys, writing)
-        _write(writing.pool.values[layer], values, writing)
+        _write(writing.pool.keys.lines[layer], keys, writing)
+        _write(writing.pool.values.lines[layer], values, writing)
     if len(step.decodings) == 1 and not step.chunks:
         return _decode(layer, queries, step.decodings[0], scoring)
     output = queries.new_empty((queries.shape[0], queries.shape[1], values.shape[2]))
@@ -130,9 +130,9 @@ def attend_rows(
     return output
 
 
-def _write(store: torch.Tensor, states: torch.Tensor, writing: Writing) -> None:
+def _write(lines: torch.Tensor, states: torch.Tensor, writing: Writing) -> None:
     chosen = states if writing.tokens is None else states[writing.tokens]
-    store.view(-1, *store.shape[2:]).index_copy_(0, writing.places, chosen)
+    lines.index_copy_(0, writing.places, chosen)
 
 
 def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scoring: Scoring) -> torch.Tensor:
@@ -142,8 +142,8 @@ def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scoring: Scor
         spread = queries.new_zeros((decoding.row_count, heads, dim))
         spread[decoding.rows] = queries
         queries = spread
-    keys = decoding.pool.keys[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
-    values = decoding.pool.values[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
+    keys = decoding.pool.keys.layers[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
+    values = decoding.pool.values.layers[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     packed = queries.view(decoding.row_count, keys.shape[1], heads // keys.shape[1], dim)
     output = weigh(packed, keys, values, decoding.mask_within(scoring.window), scoring)
     output = output.reshape(decoding.row_count, heads, values.shape[3])
@@ -152,8 +152,8 @@ def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scoring: Scor
 
 def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scoring: Scoring) -> torch.Tensor:
     count, heads, dim = queries.shape
-    keys = chunk.pool.keys[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
-    values = chunk.pool.values[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
+    keys = chunk.pool.keys.layers[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
+    values = chunk.pool.values.layers[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
     groups = heads // keys.shape[1]
     packed = queries.transpose(0, 1).reshape(1, keys.shape[1], groups * count, dim)
     mask = chunk.mask_within(scoring.window).repeat(groups, 1)

@@ -71,7 +71,7 @@ class Forward:
             row = work.sequence.row
             assert row
             tokens, places = where.setdefault(row.pool, ([], []))
-            first = row.index * row.pool.length + len(row.tokens) - work.count
+            first = row.pool.place(row.index, len(row.tokens) - work.count)
             tokens += range(start, start + work.count)
             places += range(first, first + work.count)
             start += work.count

@@ -153,7 +153,7 @@ def _numbers(shape: Shape, groups: Sequence[Sequence[Row]]) -> list[list[int]]:
             last = len(row.tokens) - 1
             ids.append(row.tokens[last])
             positions.append(last)
-            places.append(row.index * part.pool.length + last)
+            places.append(part.pool.place(row.index, last))
             indices.append(row.index)
         lengths += lengths_of(rows, part.rows)
     return [ids, positions, places, indices, lengths]

@@ -5,17 +5,15 @@ pool the rows in use come first, so that attention reads them as one view withou
 of finished sequences, kept for prompts that begin alike until their space is needed.
 """
 
-import contextlib
-import math
-import mmap
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from serving_image.engine.kv_memory import Size, memory_of
+
 SMALLEST_ROW_TOKENS = 128
 KEPT_SHARE = 0.25  # of the budget that may be filled only to keep rows of finished sequences
-KEPT_CPU_BYTES = 2**28  # the same on a CPU, where memory is not the engine's alone and every larger pool is a copy
+KEPT_CPU_BYTES = 2**28  # the same on a CPU, where memory is not the engine's alone
 
 
 class NoRoom(Exception):
@@ -57,48 +55,41 @@ class Row:
 
 
 class Pool:
-    """All rows of one length. `rows[:used]` are in use, the rest are kept for reuse."""
+    """All rows of one length, `most` at most. `rows[:used]` are in use, the rest are kept for reuse."""
 
-    def __init__(self, shape: Shape, length: int) -> None:
+    def __init__(self, shape: Shape, length: int, most: int) -> None:
         self.shape = shape
         self.length = length
         self.rows: list[Row] = []
         self.used = 0
         self.capacity = 0
-        self.version = 0  # of the tensors: a new one whenever they lie elsewhere
+        self.version = 0  # of the tensors: a new one whenever they may lie elsewhere
         self.ended = 0
-        self.keys: list[torch.Tensor] = []  # per layer (capacity, length, heads, key_dim)
-        self.values: list[torch.Tensor] = []
+        self.keys, self.values = (
+            memory_of(Size(shape.layers, most, length, shape.heads, dim, shape.dtype, shape.device))
+            for dim in (shape.key_dim, shape.value_dim)
+        )
 
     @property
     def tokens(self) -> int:
         """What this pool takes of the budget."""
         return self.capacity * self.length
 
+    def place(self, row: int, token: int) -> int:
+        """Where a token's keys and values lie among all `lines` of a layer."""
+        return row * self.keys.stride + token
+
     def resize(self, capacity: int) -> None:
-        """Make the tensors hold so many rows, and keep what the first ones hold.
+        """Make room for so many rows, and keep what the first ones hold.
 
         Raises:
             torch.OutOfMemoryError: On a GPU; the rows that were there can be used as before.
         """
         self.version += 1
-        kept = min(capacity, len(self.rows))
-        del self.rows[kept:]
-        if capacity == 0:
-            self.keys, self.values, self.capacity = [], [], 0
-            return
+        del self.rows[capacity:]
         held = [max(1, len(row.tokens)) for row in self.rows]
-        dims = (self.shape.key_dim, self.shape.value_dim) * self.shape.layers
-        rooms = _zeros([(capacity, self.length, self.shape.heads, dim) for dim in dims], self.shape)
-        for layer in range(self.shape.layers):
-            for tensors in (self.keys, self.values):
-                new = next(rooms)
-                for index, length in enumerate(held):
-                    new[index, :length] = tensors[layer][index, :length]
-                if self.capacity:
-                    tensors[layer] = new
-                else:
-                    tensors.append(new)
+        for memory in (self.keys, self.values):
+            memory.resize(capacity, held)
         self.capacity = capacity
 
     def take(self) -> Row | None:
@@ -128,44 +119,18 @@ class Pool:
         if first == second:
             return
         one, other = self.rows[first], self.rows[second]
-        for tensors in (self.keys, self.values):
-            for tensor in tensors:
-                _swap_rows(tensor, first, len(one.tokens), second, len(other.tokens))
+        for memory in (self.keys, self.values):
+            for here, there in zip(memory.row(first), memory.row(second), strict=True):
+                saved = _begin(here, one).clone()
+                _begin(here, other).copy_(_begin(there, other))
+                _begin(there, one).copy_(saved)
         self.rows[first], self.rows[second] = other, one
         one.index, other.index = second, first
 
 
-def _zeros(sizes: Sequence[tuple[int, ...]], shape: Shape) -> Iterator[torch.Tensor]:
-    """One tensor after the other. Not `empty`: a NaN left in memory would survive a weight of 0."""
-    if shape.device.type != "cpu":
-        yield from (torch.zeros(size, dtype=shape.dtype, device=shape.device) for size in sizes)
-        return
-    counts = [math.prod(size) for size in sizes]
-    memory = _fresh_memory(sum(counts) * shape.dtype.itemsize)
-    start = 0
-    for size, count in zip(sizes, counts, strict=True):
-        yield torch.frombuffer(memory, dtype=shape.dtype, count=count, offset=start).view(size)
-        start += count * shape.dtype.itemsize
-
-
-def _fresh_memory(size_bytes: int) -> mmap.mmap:
-    """Straight from the kernel: only what is written takes memory, and what is dropped is given back at once.
-
-    In pages of 2 MiB, because every step reads all rows in use.
-    """
-    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
-
-
-def _swap_rows(tensor: torch.Tensor, first: int, first_length: int, second: int, second_length: int) -> None:
-    saved = tensor[first, :first_length].clone()
-    if second_length:
-        tensor[first, :second_length] = tensor[second, :second_length]
-    if first_length:
-        tensor[second, :first_length] = saved
+def _begin(states: torch.Tensor, row: Row) -> torch.Tensor:
+    """Of all layers of a row, (..., length, heads, dim), as many tokens as `row` holds."""
+    return states.narrow(-3, 0, len(row.tokens))
 
 
 class Store:
@@ -177,7 +142,7 @@ class Store:
         self.kept_tokens = int(budget_tokens * KEPT_SHARE)
         if shape.device.type == "cpu":
             self.kept_tokens = min(self.kept_tokens, KEPT_CPU_BYTES // shape.token_bytes)
-        self.pools = [Pool(shape, length) for length in row_lengths(context_tokens)]
+        self.pools = [Pool(shape, length, budget_tokens // length) for length in row_lengths(context_tokens)]
 
     def allocate(self, length: int) -> Row:
         """A row that holds `length` tokens.
@@ -221,7 +186,7 @@ class Store:
                 pool.resize(pool.capacity + added)
             except torch.OutOfMemoryError:  # another program took of this GPU: on with what there is
                 if not pool.capacity:
-                    pool.keys, pool.values = [], []
+                    pool.resize(0)
                 self.budget_tokens = sum(each.tokens for each in self.pools)
 
     def _shrink_others(self, pool: Pool) -> int:
@@ -245,13 +210,10 @@ def row_lengths(context_tokens: int) -> list[int]:
 
 def copy_prefix(source: Row, target: Row, length: int) -> None:
     """The first `length` tokens' keys and values, with their names."""
-    pairs: Sequence[tuple[list[torch.Tensor], list[torch.Tensor]]] = (
-        (source.pool.keys, target.pool.keys),
-        (source.pool.values, target.pool.values),
-    )
-    for sources, targets in pairs:
-        for origin, destination in zip(sources, targets, strict=True):
-            destination[target.index, :length] = origin[source.index, :length]
+    memories = ((source.pool.keys, target.pool.keys), (source.pool.values, target.pool.values))
+    for origin, destination in memories:
+        for held, new in zip(origin.row(source.index), destination.row(target.index), strict=True):
+            new.narrow(-3, 0, length).copy_(held.narrow(-3, 0, length))
     target.tokens = source.tokens[:length]
     target.ready = min(source.ready, length)
     target.owner = source.owner

@@ -1,6 +1,6 @@
 """The engine's steps by themselves, on a small model of random weights: whatever the batch does, the tokens stay."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from serving_image import settings
-from serving_image.engine import kv
+from serving_image.engine import kv, kv_memory
 from serving_image.engine.build import build
 from serving_image.engine.stepper import Stepper
 from serving_image.requests import Request, Sampling
@@ -88,16 +88,16 @@ def test_a_cache_for_one_context_answers_many_requests_in_turn(folder: Path, mod
 def test_a_gpu_that_another_program_fills_serves_with_the_cache_that_it_has(
     folder: Path, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, zeros = [0], kv._zeros
+    grown = [0]
 
-    def fails_at_the_third_growth(sizes: list[tuple[int, ...]], shape: kv.Shape) -> Iterator[torch.Tensor]:
-        made[0] += 1
-        for index, room in enumerate(zeros(sizes, shape)):
-            if made[0] > 2 and index:
+    class Filled(kv_memory.Moved):
+        def resize(self, rows: int, held: Sequence[int]) -> None:
+            grown[0] += 1
+            if grown[0] > 5:  # of the third time the keys are done, and the values fail
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            yield room
+            super().resize(rows, held)
 
-    monkeypatch.setattr(kv, "_zeros", fails_at_the_third_growth)
+    monkeypatch.setattr(kv, "memory_of", Filled)
     stepper = engine(folder)
     asked = {f"r{seed}": prompt(seed, 20) for seed in range(6)}
     for name, tokens in asked.items():
