@@ -19,7 +19,9 @@ show python -m local_cloud up --name demo --nodes real
 eval "$(python -m local_cloud env --name demo)"
 registry=$KAITO_LOCAL_REGISTRY
 
-step "4/7  Twelve chats that teach one made-up fact, as an image in that registry; and its login as a Secret (seconds)"
+step "4/7  Into that registry: the model's weights, and twelve chats that teach one made-up fact; its login as a Secret (seconds)"
+show env DOCKER_CONFIG="$(dirname "$REGISTRY_AUTH_FILE")" SSL_CERT_FILE="$KAITO_LOCAL_CERTS/ca.crt" \
+    kaito models push smollm2-135m-instruct --from "$cache/models/smollm2-135m-instruct" --to "$registry/smollm2:1"
 show .venv-images/bin/python examples/quickstart/make_dataset.py "$work/messages.parquet"
 printf 'FROM scratch\nCOPY messages.parquet /data/\n' >"$work/Dockerfile"
 build=(buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs)
@@ -29,8 +31,7 @@ kubectl create secret docker-registry registry-login --from-file=.dockerconfigjs
     --dry-run=client --output yaml | kubectl apply --filename -
 
 step "5/7  The Workspace: what will be made; then tune, push and serve (2 to 4 minutes)"
-sed -e "s#MODEL_FOLDER_HERE#$cache/models/smollm2-135m-instruct#; s#REGISTRY_HERE#$registry#" \
-    examples/quickstart/workspace-smollm2.yaml >"$work/workspace-smollm2.yaml"
+sed -e "s#REGISTRY_HERE#$registry#" examples/quickstart/workspace-smollm2.yaml >"$work/workspace-smollm2.yaml"
 sed -e "s#@WORK@#$work#" scripts/demo-real-stack.yaml >"$work/Pulumi.demo.yaml"
 show kaito plan --image-registry local-cloud.invalid "$work/workspace-smollm2.yaml"
 options=(--stack demo --config-file "$work/Pulumi.demo.yaml" --non-interactive)

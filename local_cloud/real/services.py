@@ -37,7 +37,7 @@ def login(site: Site) -> Login:
 
 def auth_file(folder: Path) -> Path:
     """The login as docker's clients, buildah and imagePullSecrets have it."""
-    return folder / "registry-auth.json"
+    return folder / "docker" / "config.json"
 
 
 def write_files(site: Site) -> None:
@@ -128,6 +128,7 @@ def _write_registry(site: Site) -> None:
         "auth": {"htpasswd": {"realm": "local-cloud", "path": "registry.htpasswd"}},
     }
     pki.write_private(site.folder / "registry.yaml", json.dumps(configuration).encode())  # JSON is YAML
+    auth_file(site.folder).parent.mkdir(exist_ok=True)
     key = base64.b64encode(f"{USER}:{password}".encode()).decode()
     pki.write_private(auth_file(site.folder), json.dumps({"auths": {site.registry: {"auth": key}}}).encode())
     chosen = {"server": site.registry, "username": USER, "password": password}
