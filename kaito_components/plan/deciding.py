@@ -116,6 +116,8 @@ def plan(
     no_room = without_room(decided, serving) if serving else []
     if serving and not no_room:
         decided = replace(decided, serving=serving, command=(*decided.command, *handing_over(serving)))
+    elif spec.tuning and until == "ready":
+        decided = replace(decided, wait="completed")  # nothing serves what it tunes
     more = (
         *no_room,
         *findings_of(decided, hardware, nodes, image_registry),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kaito_components.manifests import workload_objects
-from kaito_components.plan import NodeOptions, Plan
+from kaito_components.plan import NodeOptions, Plan, WaitOptions
 from kaito_components.spec.model import DataDestination
 from serving_image import settings as serving
 from tests.unit.workspaces import A100, CPU, EXISTING, codes, inference, planned, tuning
@@ -77,6 +77,12 @@ def test_an_adapter_on_a_volume_is_read_from_the_jobs_folder() -> None:
 
 def test_serve_false_leaves_it_out() -> None:
     assert set(objects(planned(tuning(A100, annotations=OFF)))) == {"Service", "Job"}
+
+
+def test_without_a_server_ready_is_when_the_job_is_complete() -> None:
+    ready = WaitOptions("ready")
+    assert planned(tuning(A100), wait=ready).wait == "ready"
+    assert planned(tuning(A100, annotations=OFF), wait=ready).wait == "completed"
 
 
 def test_what_can_be_tuned_and_not_served_there_is_tuned_and_said() -> None:
