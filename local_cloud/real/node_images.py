@@ -1,7 +1,8 @@
 """Our images on each node from its first second on, as a cloud's node images bring the images that they will need.
 
-They are imported once into a containerd of their own, and its folder is every new node's: hard links to the layers,
-which nobody changes, and copies of its two databases. Called by `python -m local_cloud images` and nodes.py.
+They are imported once into a containerd of their own. A new node has its databases as copies, its packed layers as hard
+links, and its unpacked layers (150,000 files) by mounts that cannot be written (machine.py). Other images are another
+folder, so that nodes which run keep theirs. Called by `python -m local_cloud images` and nodes.py.
 """
 
 import fcntl
@@ -26,7 +27,8 @@ DEBIAN = {  # Debian's package in the place of an image that is in no registry t
     "curl": f"{REGISTRY}/curl:1",  # asks a model from a pod
 }
 ORAS_NAME = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # the puller of weights; built from its Go module
-CONTAINERD = "containerd"
+CONTAINERD, SNAPSHOTTER = "containerd", "io.containerd.snapshotter.v1.overlayfs"
+IMAGES = "images"  # in a node's folder: where its unpacked layers are
 # In namespaces of its own: $1 is containerd's folder, $2 the layout.
 IMPORT = """
 mount -t tmpfs none /run
@@ -42,19 +44,45 @@ def folder() -> Path:
     return cache_root() / "node-images"
 
 
+def ready() -> Path | None:
+    """The folder of the containerd that has the newest images; None: there are none."""
+    record = folder() / "key"
+    made = _generation(record.read_text()) if record.exists() else None
+    return made if made and made.exists() else None
+
+
+def _generation(key: str) -> Path:
+    return folder() / f"{CONTAINERD}-{key[:12]}"
+
+
 def give(node: Path) -> None:
     """Puts the images into the folder of a node that has not run yet; without images, nothing."""
-    ready, target = folder() / CONTAINERD, node / CONTAINERD
-    if target.exists() or not ready.exists():
+    target, unfinished = node / CONTAINERD, node / "containerd.new"
+    if target.exists() or not folder().exists():
         return
-    unfinished = node / "containerd.new"
-    shutil.rmtree(unfinished, ignore_errors=True)
     with _lock():  # waits while they are changed
-        subprocess.run(["cp", "--archive", "--link", str(ready), str(unfinished)], check=True)
-        for database in unfinished.glob("*/*.db"):  # written in place: the node's own
-            shutil.copy2(ready / database.relative_to(unfinished), database.with_suffix(".new"))
-            database.with_suffix(".new").rename(database)
-    unfinished.rename(target)
+        if source := ready():
+            (node / IMAGES).unlink(missing_ok=True)
+            (node / IMAGES).symlink_to(source)  # keeps them
+            shutil.rmtree(unfinished, ignore_errors=True)
+            (unfinished / SNAPSHOTTER).mkdir(parents=True)
+            _link(*(part for part in source.iterdir() if part.name != SNAPSHOTTER), into=unfinished)
+            for snapshot in (source / SNAPSHOTTER / "snapshots").iterdir():
+                (unfinished / SNAPSHOTTER / "snapshots" / snapshot.name).mkdir(parents=True)
+            _copy_databases(source, unfinished)
+            unfinished.rename(target)
+
+
+def _link(*folders: Path, into: Path) -> None:
+    subprocess.run(["cp", "--archive", "--link", *map(str, folders), str(into)], check=True)
+
+
+def _copy_databases(source: Path, target: Path) -> None:
+    """Files that are written in place, unlike all others."""
+    for database in source.glob("*/*.db"):
+        own = target / database.relative_to(source)
+        own.unlink(missing_ok=True)
+        shutil.copy2(database, own)
 
 
 def prepare(images: Images, say: Say) -> list[str]:
@@ -70,14 +98,13 @@ def prepare(images: Images, say: Say) -> list[str]:
     key, known = _key(images, named), [name for names in named.values() for name in names]
     folder().mkdir(parents=True, exist_ok=True)
     with _lock():
-        record = folder() / "key"
-        if record.exists() and record.read_text() == key:
+        if ready() == _generation(key):
             return known
         say("images: unpacking them as nodes keep them (two minutes the first time, then what has changed)")
-        record.unlink(missing_ok=True)
         _write_layout(images, named, folder() / "layout")
-        _import(folder() / "layout", folder() / CONTAINERD)
-        record.write_text(key)
+        _make(_generation(key), ready())
+        (folder() / "key").write_text(key)
+        _remove_unused(key)
     return known
 
 
@@ -118,6 +145,25 @@ def _hex(described: Mapping[str, Any]) -> str:
 
 def _named(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**entry, "annotations": {"io.containerd.image.name": name}}
+
+
+def _make(target: Path, older: Path | None) -> None:
+    """A containerd with the layout's images, which begins with what an older one has."""
+    unfinished = folder() / "containerd.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    if older:
+        _link(*older.iterdir(), into=unfinished)
+        _copy_databases(older, unfinished)
+    _import(folder() / "layout", unfinished)
+    unfinished.rename(target)
+
+
+def _remove_unused(key: str) -> None:
+    """Takes away what neither new nodes nor running ones have."""
+    used = {link.readlink() for link in (cache_root() / "instances").glob(f"*/nodes/*/{IMAGES}")}
+    for old in set(folder().glob(f"{CONTAINERD}-*")) - used - {_generation(key)}:
+        shutil.rmtree(old)
 
 
 def _import(layout: Path, root: Path) -> None:
