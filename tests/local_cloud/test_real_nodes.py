@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from local_cloud.authority import certificate
+from local_cloud.guarded import guarded
 from local_cloud.instance import Instance
 from local_cloud.providers.azure_native import Arm
 from local_cloud.providers.azure_native.ids import SUBSCRIPTION, ResourceId
@@ -46,13 +47,10 @@ SECONDS = 90
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Instance]:
-    instance = Instance(f"test-{uuid.uuid4().hex[:8]}")
-    try:
+    with guarded(Instance(f"test-{uuid.uuid4().hex[:8]}")) as instance:
         instance.up(real=True)
         push(Site.load(instance.folder))
         yield instance
-    finally:
-        instance.down()
 
 
 def push(site: Site, image: Image | None = None, tag: str = "1") -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ from local_cloud.shared import shared_instance
 
 CHECKOUT = Path(__file__).parents[2]
 USER = "from local_cloud.shared import shared_instance\nwith shared_instance({name!r}):\n    input()\n"
+GUARDED = """
+from local_cloud.guarded import guarded
+from local_cloud.instance import Instance
+with guarded(Instance({name!r})) as instance:
+    instance.up()
+    input()
+"""
 
 
 @pytest.fixture
@@ -25,9 +33,9 @@ def name() -> Iterator[str]:
         lock.unlink()
 
 
-def other_user(name: str) -> subprocess.Popen[str]:
+def other_user(name: str, program: str = USER) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", USER.format(name=name)],
+        [sys.executable, "-c", program.format(name=name)],
         cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -55,3 +63,15 @@ def test_a_killed_user_counts_no_more_and_its_instance_is_started_afresh(name: s
     with shared_instance(name) as instance:
         assert set(instance.status().processes.values()).isdisjoint(left.processes.values())
     assert name not in instance_names()
+
+
+def test_a_guarded_instance_ends_when_its_user_is_killed(name: str) -> None:
+    with other_user(name, GUARDED) as user:
+        assert user.stdout is not None
+        while "ready in" not in user.stdout.readline():
+            assert user.poll() is None
+        user.kill()
+    deadline = time.monotonic() + 60
+    while name in instance_names():
+        assert time.monotonic() < deadline, "still there after a minute"
+        time.sleep(0.1)
