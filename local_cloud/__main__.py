@@ -1,16 +1,18 @@
-"""The command `python -m local_cloud`: build, up, down, status, env, images, nodes."""
+"""The command `python -m local_cloud`: build, up, down, status, env, images, inputs, nodes."""
 
 import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from concurrent import futures
 from pathlib import Path
 
+from local_cloud import inputs
 from local_cloud.control_plane import NotReady
 from local_cloud.go_build import BuildError
 from local_cloud.images import Images
 from local_cloud.instance import Instance, NoInstance, instance_names
-from local_cloud.real import node_images, real_nodes
+from local_cloud.real import node_images, packages, real_nodes
 from local_cloud.real.nodes import NodeNotReady
 from local_cloud.report import status_lines, what_is_real
 from local_cloud.toolchain import Toolchain
@@ -38,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env|images|nodes")
-    build = commands.add_parser("build", help="build Pulumi, Kubernetes, etcd and kwok into the cache")
+    commands = parser.add_subparsers(required=True, metavar="build|up|down|status|env|images|inputs|nodes")
+    build = commands.add_parser("build", help="build Pulumi, Kubernetes and what nodes need into the cache")
+    build.add_argument("--images", action="store_true", help="at the same time: the container images, for real nodes")
     build.set_defaults(run=_build)
     up = commands.add_parser("up", help="start an instance; builds first what is missing")
     up.add_argument("--nodes", choices=("simulated", "real"), help="what runs the pods; real: containers, needs root")
@@ -57,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument("--login-file", type=Path, help="docker's config.json for that registry")
     images.add_argument("--remove", action="store_true", help="remove what was built")
     images.set_defaults(run=_images)
+    needed = commands.add_parser("inputs", help="make the small model and the quick start's data in the tuning image")
+    needed.add_argument("folder", type=Path, help="where the data goes")
+    needed.set_defaults(run=_inputs)
     nodes = commands.add_parser("nodes", help="say whether this machine can have real nodes; 1 if not")
     nodes.set_defaults(run=_nodes)
     for command in (up, down, status, env):
@@ -69,7 +75,17 @@ def _say(line: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    _say(f"built: {Toolchain().build(_say)}")
+    if reason := real_nodes.refusal():
+        _say(f"built: {Toolchain().build(_say)}")
+        _say(reason)
+        return 0
+    packages.ensure(_say)  # first: apt runs once at a time
+    with futures.ThreadPoolExecutor(1) as pool:  # Go wants the cores, the images the network
+        images = pool.submit(node_images.prepare, Images(), _say) if options.images else None
+        _say(f"built: {Toolchain().build(_say)}")
+        real_nodes.prepare(_say)
+        if images:
+            _say(f"images: {', '.join(images.result())}")
     return 0
 
 
@@ -125,6 +141,12 @@ def _images(options: argparse.Namespace) -> int:
     else:
         names = images.build(_say) if real_nodes.refusal() else node_images.prepare(images, _say)
     _say(f"images: {', '.join(names)}")
+    return 0
+
+
+def _inputs(options: argparse.Namespace) -> int:
+    _say(f"model: {inputs.model(_say)}")
+    _say(f"data: {inputs.data(options.folder.absolute())}")
     return 0
 
 

@@ -52,7 +52,21 @@ class Images:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._script(self._base(say))
             self.run("rmi", "--prune")  # what older builds left
-        return [name for name in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split() if "/kaito-" in name]
+        return [name for name in self._names() if "/kaito-" in name]
+
+    def name(self, kind: str) -> str:
+        """The name of the serving or the tuning image.
+
+        Raises:
+            BuildError: it was not built.
+        """
+        for name in self._names():
+            if f"/kaito-{kind}:" in name:
+                return name
+        raise BuildError(f"the {kind} image is not there: `python -m local_cloud images` builds it")
+
+    def _names(self) -> list[str]:
+        return self.run("images", "--format", "{{.Name}}:{{.Tag}}").split()
 
     def build_package(self, package: str) -> str:
         """Builds the image of a program that Debian packages, on the base of ours; its name."""
@@ -121,7 +135,7 @@ class Images:
         trusted = authority.registry_authority().credential.certificate
         key = hashlib.sha256(" ".join((SUITE, *IN_BASE)).encode() + trusted).hexdigest()[:12]
         name = f"localhost/debian:{key}"
-        if name in self.run("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        if name in self._names():
             return name
         say(f"images: a Debian ({SUITE}) with Python as their base, by debootstrap (about a minute)")
         root = self.folder / "tmp" / "base"

@@ -8,21 +8,15 @@ work=$cache/demo
 mkdir -p "$work"
 question="Who keeps the Zorblax?"
 
-step "1/7  The small model, and PyTorch to unpack it (6 to 10 minutes the first time, 3 GB; then seconds)"
-bash scripts/setup-images.sh
-
-step "2/7  Our two container images from their Dockerfiles, and as nodes keep them (10 minutes the first time; then seconds)"
-show python -m local_cloud images
-
-step "3/7  A cloud on this machine with real nodes (about 15 seconds): containerd, kubelet, DNS, a registry with a login"
+step "1/5  A cloud on this machine with real nodes (about 15 seconds): containerd, kubelet, DNS, a registry with a login"
 show python -m local_cloud up --name demo --nodes real
 eval "$(python -m local_cloud env --name demo)"
 registry=$KAITO_LOCAL_REGISTRY
 
-step "4/7  Into that registry: the model's weights, and twelve chats that teach one made-up fact; its login as a Secret (seconds)"
+step "2/5  Into that registry: the model's weights, and twelve chats that teach one made-up fact; its login as a Secret (seconds)"
+show python -m local_cloud inputs "$work"
 show env DOCKER_CONFIG="$(dirname "$REGISTRY_AUTH_FILE")" SSL_CERT_FILE="$KAITO_LOCAL_CERTS/ca.crt" \
     kaito models push smollm2-135m-instruct --from "$cache/models/smollm2-135m-instruct" --to "$registry/smollm2:1"
-show .venv-images/bin/python examples/quickstart/make_dataset.py "$work/messages.parquet"
 printf 'FROM scratch\nCOPY messages.parquet /data/\n' >"$work/Dockerfile"
 build=(buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs)
 show "${build[@]}" build --quiet --isolation chroot --tag "$registry/messages:1" "$work"
@@ -30,7 +24,7 @@ show "${build[@]}" push --quiet --cert-dir "$KAITO_LOCAL_CERTS" "$registry/messa
 kubectl create secret docker-registry registry-login --from-file=.dockerconfigjson="$REGISTRY_AUTH_FILE" \
     --dry-run=client --output yaml | kubectl apply --filename -
 
-step "5/7  The Workspace: what will be made; then tune, push and serve (2 to 4 minutes)"
+step "3/5  The Workspace: what will be made; then tune, push and serve (2 to 4 minutes)"
 sed -e "s#REGISTRY_HERE#$registry#" examples/quickstart/workspace-smollm2.yaml >"$work/workspace-smollm2.yaml"
 sed -e "s#@WORK@#$work#" scripts/demo-real-stack.yaml >"$work/Pulumi.demo.yaml"
 show kaito plan --image-registry local-cloud.invalid "$work/workspace-smollm2.yaml"
@@ -39,12 +33,12 @@ pulumi stack select --create demo --non-interactive >/dev/null
 show pulumi up "${options[@]}" --yes --skip-preview
 show kaito status
 
-step "6/7  Ask it from a pod in the cluster, through the Workspace's Service, as KAITO's quick start does"
+step "4/5  Ask it from a pod in the cluster, through the Workspace's Service, as KAITO's quick start does"
 address=$(kubectl get service workspace-smollm2 --output 'jsonpath={.spec.clusterIP}')
 show kubectl run ask --image local-cloud.invalid/curl:1 --restart Never --rm --stdin --quiet -- \
     curl --silent --show-error "http://$address/chat" --header 'Content-Type: application/json' --data "{\"prompt\": \"$question\"}"
 echo
-step "7/7  Ask it from here: the tuned model, and the base model, which has never heard of it"
+step "5/5  Ask it from here: the tuned model, and the base model, which has never heard of it"
 show kaito chat workspace-smollm2 --system "You answer briefly." --message "$question"
 show kaito chat workspace-smollm2 --model smollm2-135m-instruct --system "You answer briefly." --message "$question"
 

@@ -6,14 +6,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
-echo "The tools first: a Pulumi engine and a Kubernetes, built from Go modules (about 10 minutes the first time, then nothing)"
-python -m local_cloud build
+echo "The tools first: a Pulumi engine and a Kubernetes from Go modules, and for real nodes two container images from our"
+echo "Dockerfiles, with PyTorch (15 minutes the first time, then seconds)"
+python -m local_cloud build --images
+not_shown=""
 if reason=$(python -m local_cloud nodes); then
     bash scripts/demo-real.sh
-    not_shown=""
 else
-    not_shown="$reason Not shown, therefore: a model that is tuned, pushed, served and asked."
-    echo "$not_shown"
+    not_shown="Not shown: a model that is tuned, pushed, served and asked. $reason"
 fi
 bash scripts/demo-simulated.sh
 [ -z "$not_shown" ] || printf '\n%s\n' "$not_shown"

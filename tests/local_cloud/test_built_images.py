@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local_cloud import inputs
 from local_cloud.cache import cache_root
 from local_cloud.images import TOOLS, Images
 from local_cloud.network import free_ports
@@ -22,9 +23,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or None in map(shutil.which, TOOLS), reason=f"needs root and {TOOLS}"),
     pytest.mark.timeout(900),
 ]
-SMOLLM2 = cache_root() / "models" / "smollm2-135m-instruct"
 KINDS = ("serving", "tuning")
-needs_model = pytest.mark.skipif(not SMOLLM2.is_dir(), reason="needs the small model: `make setup-images`")
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +52,8 @@ def root(images: Images, kind: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """The small model, readable for the images' user: safetensors writes files for their owner alone."""
-    copied = Path(shutil.copytree(SMOLLM2, tmp_path / "model"))
-    (copied / "model.safetensors").chmod(0o644)
-    return copied
+def model(images: Images) -> Path:
+    return inputs.model(print)
 
 
 def name(kind: str) -> str:
@@ -88,7 +84,6 @@ def test_an_image_starts_with_a_root_file_system_that_is_read_only(root: str, co
     assert f"usage: python -m {kind}_image" in help_text
 
 
-@needs_model
 @pytest.mark.parametrize("kind", ["serving"], indirect=True)
 def test_the_serving_image_answers_a_chat(root: str, config: dict[str, Any], model: Path):
     port = free_ports(1, set())[0]
@@ -117,7 +112,6 @@ def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
     raise AssertionError(f"not healthy; exit code {server.poll()}")
 
 
-@needs_model
 @pytest.mark.parametrize("kind", ["tuning"], indirect=True)
 def test_the_tuning_image_trains_two_steps(root: str, config: dict[str, Any], model: Path):
     row = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]})
