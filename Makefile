@@ -1,5 +1,5 @@
 # The commands of README.md. Everything else is in scripts/ and `python -m local_cloud`.
-.PHONY: help setup setup-images images demo down check test test-images bench format
+.PHONY: help setup setup-images images demo down check test test-images test-containers bench format
 
 VENV := .venv/bin
 export PYTHONUNBUFFERED = 1
@@ -33,16 +33,21 @@ check: setup         ## the fast part of the tests: format, lint, types, layers,
 	@$(VENV)/pytest -n 2 tests/unit tests/wire
 
 test: check          ## all tests; CI runs exactly this
-	@$(VENV)/python -m local_cloud build
+	@$(VENV)/python -m local_cloud build --images
 	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit --ignore tests/wire \
-		--ignore tests/serving --ignore tests/tuning
-	@$(MAKE) --no-print-directory test-images
+		--ignore tests/serving --ignore tests/tuning --ignore tests/containers
+	@$(MAKE) --no-print-directory test-images test-containers
 
 # Each folder by itself: its tests import only its image and .venv-images, never tests/conftest.py.
 # OpenMP: threads of the tests' own PyTorch that wait awake would take the cores from the servers that they ask.
 test-images: setup-images
 	@set -e; for folder in $(wildcard tests/serving tests/tuning); do \
 		GOMP_SPINCOUNT=20000 .venv-images/bin/pytest -n 2 --confcutdir $$folder $$folder; done
+
+# One cloud with real nodes for all of them, one after the other; each says why it is skipped where that is not possible.
+test-containers: setup
+	@$(VENV)/python -m local_cloud build --images
+	@$(VENV)/pytest -rs --no-fold-skipped tests/containers
 
 bench: setup-images  ## the measurements of benchmarks/, as ratios in one run
 	@$(VENV)/python -m local_cloud build
