@@ -177,6 +177,7 @@ ROWS: dict[Row, tuple[Make, Change]] = {
     (TUNES, "`tuning.input`"): (tunes, part("tuning", "input", urls=["https://example.com/other.parquet"])),
     (TUNES, "`tuning.output`"): (tunes, part("tuning", "output", image="r.example.com/out:2")),
     (TUNES, "annotation `pulumi.kaito.sh/serve`"): (tunes, annotation("pulumi.kaito.sh/serve", "false")),
+    (TUNES, "`kaito:nodes.minCount`, `maxCount`"): (tunes, options(nodes={"minCount": 1, "maxCount": 2})),
     (TUNES, "`tuning.config`, another ConfigMap"): (tunes, part("tuning", config="elsewhere")),
     (STACK, "`kaito:imageRegistry`, for a Workspace with an image of ours"): (on_cpu, lambda entry: None),
     (STACK, "`kaito:nodes.spot`"): (serving, options(nodes={"spot": True})),
