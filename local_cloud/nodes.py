@@ -129,20 +129,35 @@ def delete_node(kubeconfig: Path | str, name: str, seconds_to_drain: float = SEC
             api.patch_node(name, {"spec": {"unschedulable": True}})
             _drain(api, name, seconds_to_drain)
             api.delete_node(name)
+            for pod in _pods(api, name):  # nobody else ends them now
+                _delete(api, pod, grace_period_seconds=0)
         except ApiException as error:
             if error.status != 404:
                 raise
 
 
 def _drain(api: Any, name: str, seconds: float) -> None:
-    from kubernetes.client import ApiException
-
+    """Lets pods end, but for those of DaemonSets, which come again as long as the node is there."""
     deadline = time.monotonic() + seconds
-    while pods := api.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items:
+    while pods := [pod for pod in _pods(api, name) if not _is_of_daemon_set(pod)]:
         for pod in pods:
             if pod.metadata.deletion_timestamp is None:
-                with suppress(ApiException):
-                    api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
+                _delete(api, pod)
         if time.monotonic() > deadline:
             return
         time.sleep(0.2)
+
+
+def _pods(api: Any, name: str) -> list[Any]:
+    return list(api.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items)
+
+
+def _is_of_daemon_set(pod: Any) -> bool:
+    return any(owner.kind == "DaemonSet" for owner in pod.metadata.owner_references or [])
+
+
+def _delete(api: Any, pod: Any, **options: Any) -> None:
+    from kubernetes.client import ApiException
+
+    with suppress(ApiException):
+        api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace, **options)

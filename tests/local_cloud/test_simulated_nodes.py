@@ -136,6 +136,18 @@ def test_deleting_a_node_takes_its_pods_along(cloud: Instance, pods: Pods) -> No
     assert pods.node not in {node.metadata.name for node in pods.core.list_node().items}
 
 
+def test_deleting_a_node_takes_the_pods_of_daemon_sets_along_which_come_again_as_long_as_it_is_there(
+    cloud: Instance, pods: Pods
+) -> None:
+    template = {"metadata": {"labels": {"app": "plugin"}}, "spec": pods.spec(False, "Always")}
+    spec = {"selector": {"matchLabels": {"app": "plugin"}}, "template": template}
+    body = {"metadata": {"name": "plugin"}, "spec": spec}
+    client.AppsV1Api(pods.core.api_client).create_namespaced_daemon_set(pods.namespace, body)
+    until(lambda: pods.plain(pods.core.list_namespaced_pod(pods.namespace)), lambda found: found["items"])
+    delete_node(cloud.kubeconfig, pods.node)
+    until(lambda: pods.plain(pods.core.list_namespaced_pod(pods.namespace)), lambda found: not found["items"])
+
+
 def test_deleting_a_node_that_is_gone_is_fine(cloud: Instance) -> None:
     delete_node(cloud.kubeconfig, "nobody")
 
