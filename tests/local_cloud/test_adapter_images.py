@@ -17,6 +17,7 @@ import pytest
 from kaito_components.manifests import workload_objects
 from kaito_components.spec.model import Adapter, DataSource
 from local_cloud.cache import cache_root
+from local_cloud.guarded import guarded
 from local_cloud.instance import Instance
 from local_cloud.processes import BackgroundProcess
 from local_cloud.real import network, node_images
@@ -60,14 +61,11 @@ def adapter_image() -> Image:
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Instance]:
-    instance = Instance(f"test-{uuid.uuid4().hex[:8]}")
-    try:
+    with guarded(Instance(f"test-{uuid.uuid4().hex[:8]}")) as instance:
         instance.up(real=True)
         login(instance)
         push(Site.load(instance.folder), adapter_image(), "adapter")
         yield instance
-    finally:
-        instance.down()
 
 
 @contextmanager
