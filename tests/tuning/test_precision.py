@@ -55,3 +55,16 @@ def test_four_bits_are_computed_in_what_the_gpu_has(
     config = read(tmp_path, "d", *flags).config
     made = model._quantization(config, model.choose_precision(config))
     assert made.bnb_4bit_compute_dtype == getattr(torch, expected)
+
+
+def test_adapters_compute_in_the_models_type_and_learn_in_float32(tmp_path: Path, tiny_folder: Path) -> None:
+    chosen = read(tmp_path, "d", "--set", "ModelConfig.torch_dtype=bfloat16", model=tiny_folder)
+    layer = model.load(chosen, model.choose_precision(chosen.config)).base_model.model.model.layers[0].mlp.up_proj
+    first, second = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    torch.nn.init.normal_(second, std=0.1)
+    x = torch.randn(7, layer.in_features, dtype=torch.bfloat16)
+    given = layer(x)
+    wanted = x.float() @ layer.base_layer.weight.float().T + layer.scaling["default"] * (x.float() @ first.T @ second.T)
+    assert given.dtype == torch.bfloat16 and torch.allclose(given.float(), wanted, rtol=0.02, atol=0.02)
+    given.sum().backward()
+    assert first.dtype == second.grad.dtype == torch.float32 and second.grad.abs().sum() > 0

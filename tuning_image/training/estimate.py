@@ -113,15 +113,13 @@ def _activations(shape: Shape, training: Training) -> Iterator[Term]:
 
 def kept_per_token(shape: Shape, training: Training) -> int:
     """Bytes of one layer and token: norms in 32 bits; queries, keys, values and output of attention; gate, its
-    activation and the other half; and what goes into each linear layer with an adapter, in the adapter's 32 bits.
+    activation and the other half; and what goes into linear layers with an adapter, shared by those with the same.
 
-    Beside 16-bit weights each adapter has a copy; in 32 bits those with the same input share it.
+    DoRA keeps about twice as much, which is not counted.
     """
-    inputs = shape.adapted_inputs
-    if training.value_bytes == 4:
-        inputs = min(inputs, 2 * shape.hidden + shape.queries + shape.feed_forward)
+    inputs = training.value_bytes * min(shape.adapted_inputs, 2 * shape.hidden + shape.queries + shape.feed_forward)
     wide = 3 * shape.feed_forward + 4 * shape.queries
-    return 8 * shape.hidden + training.value_bytes * wide + 4 * inputs
+    return 8 * shape.hidden + training.value_bytes * wide + inputs
 
 
 def likely(parts: tuple[Term, ...]) -> int:

@@ -9,7 +9,7 @@ import torch
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.sections import Config
 from tuning_image.settings import Settings
-from tuning_image.training import ranks, segments
+from tuning_image.training import narrow, ranks, segments
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -61,9 +61,11 @@ def adapted(settings: Settings, base: Any) -> Any:
     lora = settings.config.LoraConfig.model_dump()
     lora["target_modules"] = lora["target_modules"] or "all-linear"
     try:
-        return get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **lora))
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **lora))
     except ValueError as error:
         raise UserError(f"LoraConfig: does not fit {settings.arguments.model}: {error}") from None
+    narrow.follow_inputs(model)
+    return model
 
 
 def base_model(settings: Settings, precision: Precision) -> Any:
