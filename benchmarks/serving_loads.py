@@ -30,6 +30,21 @@ def staggered(server: Server, concurrency: int, salt: int) -> Figures:
     return _run(server, asks, concurrency)
 
 
+def steady(server: Server, concurrency: int, salt: int, each: int = 3) -> Figures:
+    """So many clients, one more every 100 ms, who send their next request when the last one is answered."""
+
+    async def client(number: int) -> list[Answer]:
+        texts = [story(salt + concurrency * turn + number, WORDS) for turn in range(each)]
+        asks = [Ask(0, server.body(text, ANSWER_TOKENS)) for text in texts]
+        await asyncio.sleep(number * 0.1)
+        return [answer for ask in asks for answer in await send(server.url, [ask])]
+
+    async def all_clients() -> list[list[Answer]]:
+        return await asyncio.gather(*(client(number) for number in range(concurrency)))
+
+    return figures([answer for answers in asyncio.run(all_clients()) for answer in answers], concurrency)
+
+
 def mixed(server: Server, salt: int, count: int = 24) -> Figures:
     """16 to 512 tokens in and 16 to 128 out, arriving at random within a few seconds; the same for every server."""
     chance = random.Random(salt)

@@ -86,6 +86,8 @@ def _plan(salt: int) -> list[tuple[str, Callable[[Server], dict[str, Figures]], 
         *((f"{count} at once", burst(count), every) for count in CONCURRENCY),
         ("16 one by one", lambda server: {"": loads.staggered(server, 16, salt + 300)}, both),
         ("32 one by one", lambda server: {"": loads.staggered(server, 32, salt + 400)}, both),
+        ("16 clients", lambda server: {"": loads.steady(server, 16, salt + 600)}, both),
+        ("32 clients", lambda server: {"": loads.steady(server, 32, salt + 800)}, both),
         ("mixed lengths", lambda server: {"": loads.mixed(server, salt + 500)}, both),
         ("4 long answers", gaps, both),
     ]
