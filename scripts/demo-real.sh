@@ -30,7 +30,7 @@ sed -e "s#@WORK@#$work#" scripts/demo-real-stack.yaml >"$work/Pulumi.demo.yaml"
 show kaito plan --image-registry local-cloud.invalid "$work/workspace-smollm2.yaml"
 options=(--stack demo --config-file "$work/Pulumi.demo.yaml" --non-interactive)
 pulumi stack select --create demo --non-interactive >/dev/null
-show pulumi up "${options[@]}" --yes --skip-preview
+show pulumi up "${options[@]}" --yes --skip-preview --suppress-outputs
 show kaito status
 
 step "4/5  Ask it from a pod in the cluster, through the Workspace's Service, as KAITO's quick start does"
@@ -40,7 +40,7 @@ show kubectl run ask --image local-cloud.invalid/curl:1 --restart Never --rm --s
 echo
 step "5/5  Ask it from here: the tuned model, and the base model, which has never heard of it"
 show kaito chat workspace-smollm2 --system "You answer briefly." --message "$question"
-show kaito chat workspace-smollm2 --model smollm2-135m-instruct --system "You answer briefly." --message "$question"
+show kaito chat workspace-smollm2 --model smollm2-135m-instruct --system "You answer briefly." --max-tokens 24 --message "$question"
 
 cat <<END
 

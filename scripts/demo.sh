@@ -13,7 +13,7 @@ not_shown=""
 if reason=$(python -m local_cloud nodes); then
     bash scripts/demo-real.sh
 else
-    not_shown="Not shown: a model that is tuned, pushed, served and asked. $reason"
+    not_shown="Not shown: a model that is tuned, pushed, served and asked, since ${reason%% \`*}"
 fi
 bash scripts/demo-simulated.sh
 [ -z "$not_shown" ] || printf '\n%s\n' "$not_shown"

@@ -20,6 +20,9 @@ def chat(
     ] = None,
     system: Annotated[str | None, typer.Option(help="what the model is told first")] = None,
     model: Annotated[str | None, typer.Option(help="the Workspace's own by default")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="the longest answer; the server's limit by default")
+    ] = None,
     api_key_variable: Annotated[
         str, typer.Option(help="environment variable that holds the API key")
     ] = "KAITO_API_KEY",
@@ -35,7 +38,7 @@ def chat(
         def connect() -> PodConnection:  # a pod that has rolled since the last question is not asked again
             return PodConnection(kubeconfig, context, inside, serving_pod(cluster, inside, name), SERVER_PORT)
 
-        talk = Talk(connect, api_key_variable)
+        talk = Talk(connect, api_key_variable, max_tokens)
         conversation = Conversation(talk, model or talk.model(name), system)
         if message:
             conversation.ask(message)

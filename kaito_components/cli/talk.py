@@ -20,8 +20,9 @@ class Talk:
         ClusterError: the server cannot be reached, refuses, or breaks off.
     """
 
-    def __init__(self, connect: Connect, key_variable: str) -> None:
+    def __init__(self, connect: Connect, key_variable: str, max_tokens: int | None = None) -> None:
         self._connect, self._key_variable = connect, key_variable
+        self._limit = {} if max_tokens is None else {"max_tokens": max_tokens}
         key = os.environ.get(key_variable, "")
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
@@ -36,7 +37,7 @@ class Talk:
         """The pieces of the answer as they come."""
         connection = self._connect()
         try:
-            body = {"model": model, "messages": turns, "stream": True}
+            body = {"model": model, "messages": turns, "stream": True, **self._limit}
             for line in self._ask(connection, "POST", "/v1/chat/completions", body):
                 data = line.removeprefix(b"data:").strip()
                 if data == b"[DONE]":

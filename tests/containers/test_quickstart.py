@@ -32,7 +32,16 @@ def test_a_pod_asks_the_service_by_name_for_what_was_taught(tuned: Cluster) -> N
 
 
 def test_kaito_chat_and_status_reach_what_was_tuned_from_outside(tuned: Cluster) -> None:
-    asked = ["chat", "workspace-smollm2", "--system", "You answer briefly.", "--message", QUESTION]
+    asked = [
+        "chat",
+        "workspace-smollm2",
+        "--system",
+        "You answer briefly.",
+        "--max-tokens",
+        "24",
+        "--message",
+        QUESTION,
+    ]
     assert KEEPER in tuned.kaito(*asked) and KEEPER not in tuned.kaito(*asked, "--model", MODEL)
     (row,) = json.loads(tuned.kaito("status", "workspace-smollm2", "--format", "json"))
     assert row["jobStarted"] and row["inferenceReady"] and row["workspaceReady"] and not row["troubles"]

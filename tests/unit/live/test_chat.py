@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
     reply: tuple[int, dict[str, str], bytes] = (200, {}, PIECE + DONE)
     whole = True
     asked: list[Any]
+    body: dict[str, Any]
 
 
 class Handler(Silent):
@@ -34,7 +35,8 @@ class Handler(Silent):
     server: Server
 
     def do_POST(self) -> None:
-        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"])
+        self.server.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append(self.server.body["messages"])
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -74,6 +76,12 @@ def refusal(talk: Talk) -> str:
 
 def error(message: str) -> bytes:
     return json.dumps({"error": {"message": message}}).encode()
+
+
+@pytest.mark.parametrize("longest", [None, 24])
+def test_how_long_an_answer_may_be_is_the_users_choice_else_the_servers(server: Server, longest: int | None) -> None:
+    list(Talk(lambda: HTTPConnection("127.0.0.1", server.server_port, timeout=5), "KEY", longest).answer("phi", []))
+    assert server.body.get("max_tokens") == longest
 
 
 def test_a_server_with_too_much_to_do_says_when_to_try_again(server: Server, talk: Talk) -> None:
