@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on stderr, without prompts or answers. Called by __main__ once."""
+"""The log: one JSON object a line on stderr, without prompts or answers. Called once in each of the two processes."""
 
 import json
 import logging
@@ -30,3 +30,6 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "httpx2", "httpcore2", "urllib3", "filelock", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It recommends packages, and says for each layer and step that int8 computes in float16.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    logging.captureWarnings(True)

@@ -79,6 +79,12 @@ async def on_refusal(_: Request, refusal: Exception) -> JSONResponse:
 async def on_invalid(request: Request, error: Exception) -> JSONResponse:
     """400 for a body that does not fit its schema, naming every field."""
     assert isinstance(error, RequestValidationError)
+    kind = request.headers.get("content-type", "")
+    if error.errors()[0]["type"] == "model_attributes_type" and "json" not in kind:
+        came = f"came as {kind}" if kind else "has none"
+        return await on_refusal(
+            request, Refusal(400, f"send the header Content-Type: application/json; this body {came}")
+        )
     return await on_refusal(request, from_validation(error.errors(), error.body))
 
 

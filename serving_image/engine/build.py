@@ -1,12 +1,11 @@
 """Puts the engine together: threads, weights, cache, batch. Called by the engine's process at start."""
 
-import ctypes
 import os
-import sys
 
 import torch
+from transformers.utils import logging as library_log
 
-from serving_image.engine import adapter_files, memory, probe, stock, weights
+from serving_image.engine import adapter_files, heap, memory, probe, stock, weights
 from serving_image.engine.batch import Batch, Limits
 from serving_image.engine.fast_linear import speed_up
 from serving_image.engine.grammar import Grammars
@@ -21,9 +20,6 @@ from serving_image.errors import WeightsError
 from serving_image.settings import Settings
 from serving_image.source import Source
 
-MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-KEPT_HEAP_BYTES = 2**28
-LARGEST_HEAP_BLOCK_BYTES = 2**25
 FREE_SHARE = 0.5  # of the memory that the weights leave; the rest is for activations and other programs
 # On a GPU, which is the engine's alone, and less what CUDA's libraries and the largest step take. The plan counts on
 # less (84 % of the whole GPU, less 2.3 GiB and the weights), so the context that it promises always fits.
@@ -33,7 +29,8 @@ FREE_GPU_SHARE, GPU_RESERVE_BYTES = 0.9, 2**30
 def build(settings: Settings, source: Source) -> tuple[Stepper | Stock, Grammars, Info]:
     """The engine, ready for requests."""
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
-    _keep_freed_memory()
+    heap.keep_freed()
+    _log_with_the_rest()
     loaded = weights.load(source, settings)
     adapters = Adapters(loaded.model)
     try:
@@ -73,11 +70,11 @@ def _info(loaded: Loaded, context: int, size: str, losses: tuple[str, ...]) -> I
     return Info(context, model.config.get_text_config().vocab_size, description, losses)
 
 
-def _keep_freed_memory() -> None:
-    """Reuse the memory of activations: given back after each layer, it comes again as page faults in every prefill."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(MALLOC_TRIM_THRESHOLD, KEPT_HEAP_BYTES)
-        libc.mallopt(MALLOC_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK_BYTES)
+def _log_with_the_rest() -> None:
+    """What transformers has to say goes into our log, and no bar of its progress beside it."""
+    library_log.disable_default_handler()
+    library_log.enable_propagation()
+    library_log.disable_progress_bar()
 
 
 def _cache_tokens(settings: Settings, token_bytes: int, loaded: Loaded, fixed_bytes: int = 0) -> tuple[int, int]:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from serving_image.engine import heap
+
 ATTENTION, NETWORK = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")
 _pointwise = torch.ops.mkldnn._linear_pointwise
 PACKED_ROWS = 16  # the batch for which oneDNN chooses the layout; others work with it too
@@ -86,14 +88,16 @@ def speed_up(model: Any) -> None:
     if model.dtype not in (torch.bfloat16, torch.float16):
         return
     on_cpu = model.device.type == "cpu"
-    for module in list(model.modules()):
+    # a list of all modules would keep every weight that is replaced until the last one is
+    parents = [module for module in model.modules() if any(type(child) is nn.Linear for child in module.children())]
+    for module in parents:
         for names in (ATTENTION,) if on_cpu else (ATTENTION, NETWORK):
             _join(module, names)
     if on_cpu:
-        for module in list(model.modules()):
-            for name, child in list(module.named_children()):
-                if type(child) is nn.Linear:
-                    setattr(module, name, _packed(child))
+        for module in parents:
+            for name in [name for name, child in module.named_children() if type(child) is nn.Linear]:
+                setattr(module, name, _packed(getattr(module, name)))
+            heap.give_back()
         for module in model.modules():
             for value in vars(module).values():
                 if isinstance(value, Shared) and type(value._linear) is nn.Linear:
@@ -101,6 +105,7 @@ def speed_up(model: Any) -> None:
         for parameter in model.parameters():  # what is left, so that the file's mapping goes, which RSS counts
             if parameter.is_floating_point():  # quantized ones keep what belongs to them
                 parameter.data = parameter.data.clone()
+        heap.give_back()
 
 
 def _packed(linear: nn.Linear) -> nn.Module:

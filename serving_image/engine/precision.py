@@ -4,7 +4,6 @@ Called by weights.py.
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,8 +65,6 @@ def precision(source: Source, settings: Settings, device: torch.device) -> Preci
         bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
         return Precision(dtype, int(2 * count * KEPT["nf4"]), {"quantization_config": bits})
     if settings.quantization == "int8":
-        # that it computes in float16 whatever comes in, told for each layer and step
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         bits = BitsAndBytesConfig(load_in_8bit=True)
         return Precision(dtype, int(2 * count * KEPT["int8"]), {"quantization_config": bits})
     return Precision(dtype, count * item_bytes)

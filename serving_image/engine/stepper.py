@@ -1,7 +1,6 @@
 """Runs the model: one forward pass a step for all sequences. Called by the engine's loop, in its own process."""
 
-import sys
-import traceback
+import logging
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
@@ -17,6 +16,8 @@ from serving_image.engine.lora import Adapters
 from serving_image.engine.sequence import Plan, Sequence, Work, pool_of, take
 from serving_image.errors import EngineError
 from serving_image.requests import Progress, Request, Stats, Token
+
+log = logging.getLogger("serving.engine")
 
 
 class Stepper:
@@ -98,7 +99,7 @@ class Stepper:
         try:
             return self._run(Plan([work]) if work.count == 1 else Plan(prefill=[work]))
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
+            log.exception("the model failed on a request")
             self._forget(work.sequence)
             message = f"the model failed on this request: {type(error).__name__}: {error}"
             return [Progress(work.sequence.request.id, finish="error", message=message)]

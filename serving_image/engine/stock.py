@@ -4,8 +4,7 @@ Called by the engine's loop in place of the stepper. The requests take turns, on
 would prepare for the model is prepared by `generate`.
 """
 
-import sys
-import traceback
+import logging
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from serving_image.engine.lora import Adapters
 from serving_image.engine.sequence import Sequence, take
 from serving_image.requests import Progress, Request, Stats
 
+log = logging.getLogger("serving.engine")
 LOSSES = (
     "batching: requests take turns, and a long prompt holds up the others",
     "prefix reuse: every prompt is computed whole",
@@ -119,7 +119,7 @@ class Stock:
                 running.begun, output = True, next(running.passes)
             [token] = sampling.choose(output.logits[:, -1], [sequence])
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
+            log.exception("the model failed on a request")
             message = f"the model failed on this request: {type(error).__name__}: {error}"
             return Progress(sequence.request.id, finish="error", message=message)
         return take(sequence, token)

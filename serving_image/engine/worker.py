@@ -1,12 +1,12 @@
 """The engine's process: loads the model, then steps while there is work. Started by process.py."""
 
+import logging
 import signal
-import sys
-import traceback
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from serving_image import logs
 from serving_image.engine.messages import Cancel, Failed, LoadAdapter, Ready, Reply, Stepped, Submit, UnloadAdapter
 from serving_image.errors import AdapterError, ServingError
 from serving_image.requests import Progress, Request, Sampling
@@ -17,18 +17,21 @@ from serving_image.source import Source
 if TYPE_CHECKING:
     from serving_image.engine.grammar import Matcher
 
+log = logging.getLogger("serving.engine")
+
 
 def main(connection: Connection, settings: Settings, source: Source) -> None:
     """Until the other side hangs up. Signals are the other side's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logs.configure(settings.log_level)
     try:
         loop = _Loop(connection, settings, source)
     except ServingError as error:
         connection.send(Failed(str(error)))
         return
     except Exception as error:
-        traceback.print_exc(file=sys.stderr)
+        log.exception("the model cannot be loaded")
         connection.send(Failed(f"the model cannot be loaded: {type(error).__name__}: {error}"))
         return
     try:

@@ -3,6 +3,7 @@
 The engine's process is spawned from this module, which is how the fault gets there; the server's process has none.
 """
 
+import logging
 import os
 import sys
 import time
@@ -21,7 +22,7 @@ if __name__ == "__mp_main__":  # the engine's process
         """The same, with the fault."""
         time.sleep(SLOW_SECONDS)
         if SLOW_SECONDS:
-            print(STEP, [work.sequence.request.id for work in plan.all], file=sys.stderr, flush=True)
+            logging.getLogger("faulty").info("%s %s", STEP, [work.sequence.request.id for work in plan.all])
         if any(POISON in work.sequence.tokens for work in plan.all):
             raise RuntimeError("bad token")
         return run(self, plan)

@@ -12,7 +12,7 @@ from tests.serving.servers import Running, running
 MIB = 2**20
 BUDGET = 64 * MIB
 TOKEN_BYTES = 2 * 2 * 32 * 64 * 4  # layers x (keys, values) x heads x head_dim x float32
-HEAP = 256 * MIB  # that glibc is told to keep, build.KEPT_HEAP_BYTES
+HEAP = 256 * MIB  # that glibc is told to keep, heap.KEPT_BYTES
 STEP = 128 * MIB  # activations and logits of 64 sequences, and what threads of PyTorch keep
 
 

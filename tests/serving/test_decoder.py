@@ -1,5 +1,6 @@
 """The lean forward pass says what transformers' own layers say, for each kind of model that takes it."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from serving_image import settings
+from serving_image.engine import fast_linear
 from serving_image.engine.build import build
 from serving_image.engine.decoder import understands
 from serving_image.engine.lora import Adapter
@@ -32,6 +34,22 @@ def made(config: Any, folder: Path) -> Any:
             parameter.data.uniform_(0.5, 1.5)
     model.save_pretrained(folder)
     return model
+
+
+def test_packing_for_the_cpu_lets_each_weight_go_before_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**SIZES)).to(torch.bfloat16)
+    seen: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    pack = fast_linear._packed
+
+    def noting(linear: torch.nn.Linear) -> torch.nn.Module:
+        seen.append(weakref.ref(linear))
+        alive.append(sum(each() is not None for each in seen))
+        return pack(linear)
+
+    monkeypatch.setattr(fast_linear, "_packed", noting)
+    fast_linear.speed_up(model)
+    assert len(seen) > 8 and max(alive) <= 2
 
 
 def engine(folder: Path, dtype: str) -> Stepper:

@@ -41,6 +41,7 @@ def test_sigterm_lets_streams_finish_and_refuses_new_requests(tmp_path: Path):
         assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
         assert [stream.result() for stream in streams] == ["data: [DONE]"] * 3
         assert server.process.wait(30) == 0
+        assert all(line.startswith("{") for line in server.text().splitlines())  # nobody complains at the end
 
 
 def test_a_second_sigterm_ends_the_process_at_once(tmp_path: Path):
@@ -158,6 +159,14 @@ def test_malformed_and_huge_bodies_are_refused(server: Running, body: bytes, sta
         answer = http.post("/v1/completions", content=body)
     assert answer.status_code == status
     assert json.loads(answer.text)["error"]["message"]
+
+
+@pytest.mark.parametrize(("header", "said"), [({}, "has none"), ({"content-type": "text/plain"}, "came as text/plain")])
+def test_a_body_without_the_header_of_json_is_told_to_send_it(server: Running, header: dict[str, str], said: str):
+    with server.http(headers=header) as http:
+        answer = http.post("/v1/completions", content=b'{"prompt": "a"}')
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == f"send the header Content-Type: application/json; this body {said}"
 
 
 def test_a_setting_that_is_wrong_stops_the_process_with_exit_code_2(tmp_path: Path):
