@@ -63,6 +63,7 @@ class Times:
     started: float = 0.0
     first: float = 0.0
     last: float = 0.0
+    tokens: int = 0
 
 
 def check_length(server: Server, prompt: Sequence[int], max_tokens: int | None) -> int:
@@ -207,6 +208,7 @@ async def _with_deadlines(server: Server, stream: AsyncIterator[Progress], times
         except TimeoutError:
             server.metrics.refused(f"{name}_timeout")
             message = f"the request took longer than --{name.replace('_', '-')}-timeout, {open_limits[name]:g} s"
+            message += f", after {times.tokens} tokens" if times.tokens else ""
             raise Refusal(408, message, code=f"{name}_timeout") from None
         if progress.finish == "error":
             raise Refusal(503 if server.engine.state == "failed" else 500, progress.message, code="engine_error")
@@ -233,6 +235,7 @@ def _note(server: Server, request: Request, progress: Progress, ticket: Ticket, 
         metrics.first_token.observe(now - times.arrived)
         metrics.prefill.observe(now - times.started)
     times.last = now
+    times.tokens += len(progress.tokens)
     metrics.generation_tokens.inc(len(progress.tokens))
     usage.completion_tokens += len(progress.tokens)
 

@@ -1,12 +1,13 @@
 """LoRA adapters: several at once, chosen by `model`, loaded while the server runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openai
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks import small_model
@@ -14,6 +15,7 @@ from tests.serving import adapters
 from tests.serving.servers import Running, running
 
 PROMPT = "The capital of France is"
+Change = Callable[[str, torch.Tensor], tuple[str, torch.Tensor]]
 MODEL = "smollm2-135m-instruct"
 
 
@@ -89,6 +91,27 @@ def test_a_corrupt_adapter_is_refused_and_the_old_one_serves_on(adapted: Running
     status, text = admin(adapted, "POST", "/v1/adapters", json={"name": "one", "folder": str(tmp_path)})
     assert status == 400 and "adapter_model.safetensors is damaged" in text
     assert ask(adapted, "one") == before
+
+
+OTHER: dict[str, tuple[Change, str]] = {
+    "layer": (lambda name, matrix: (name.replace("layers.0.", "layers.99."), matrix), "it targets model.layers.99."),
+    "kind": (lambda name, matrix: (name.replace("self_attn.q_proj", "input_layernorm"), matrix), "is no linear layer"),
+    "size": (lambda name, matrix: (name, matrix[:, :-1] if "lora_A" in name else matrix), "where this model needs"),
+    "matrix": (lambda name, matrix: (name.replace("lora_A", "lora_X"), matrix), "no LoRA matrix of a linear layer"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_an_adapter_of_another_model_is_refused_by_what_does_not_fit(
+    adapted: Running, made: Path, tmp_path: Path, what: str
+):
+    change, said = OTHER[what]
+    tensors = load_file(made / "one" / "adapter_model.safetensors")
+    other = dict(change(name, matrix) for name, matrix in tensors.items())
+    save_file({name: matrix.contiguous() for name, matrix in other.items()}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_bytes((made / "one" / "adapter_config.json").read_bytes())
+    status, text = admin(adapted, "POST", "/v1/adapters", json={"name": "other", "folder": str(tmp_path)})
+    assert status == 400 and said in text
 
 
 def test_a_pickled_adapter_is_never_read(adapted: Running, made: Path, tmp_path: Path):
