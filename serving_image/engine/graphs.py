@@ -6,7 +6,7 @@ each pool, seen to such a length. Places in the line that the step does not fill
 then is written twice with the same values.
 """
 
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +18,7 @@ from serving_image.engine.attention import LENGTH_STEP, Decoding, Step, Writing,
 from serving_image.engine.kv import Pool, Row
 from serving_image.engine.sequence import Plan, pool_of
 
+log = logging.getLogger("serving.engine")
 Record = Callable[[Callable[[], torch.Tensor]], Callable[[], torch.Tensor]]  # a computation to its replay
 KINDS_OF_NUMBERS = 5  # a token: its id, position, place in the pool, row, and the length of the row that stands there
 
@@ -109,7 +110,7 @@ class Graphs:
         try:
             recording = Recording(numbers, self._record(lambda: self._compute(shape, numbers)))
         except RuntimeError as error:
-            print(f"steps are not recorded as CUDA graphs: {type(error).__name__}: {error}", file=sys.stderr)
+            log.warning("steps are not recorded as CUDA graphs: %s: %s", type(error).__name__, error)
             self._record = None
             return None
         self._seen[shape] = recording

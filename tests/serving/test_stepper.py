@@ -131,7 +131,7 @@ def test_a_seed_gives_the_same_tokens_alone_and_in_a_batch(folder: Path) -> None
 
 
 def test_a_step_that_raises_fails_its_request_and_no_other(
-    folder: Path, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    folder: Path, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stepper, poison = engine(folder), 299
     embed = stepper.model.model.embed_tokens.forward
@@ -147,4 +147,4 @@ def test_a_step_that_raises_fails_its_request_and_no_other(
     finished = {one.request: one for _ in range(3) for batch in stepper.step() for one in batch if one.finish}
     assert finished["bad"].finish == "error" and "bad token" in finished["bad"].message
     assert "good" not in finished and stepper.stats().running == 1
-    assert "bad token" in capfd.readouterr().err
+    assert "bad token" in caplog.text
