@@ -21,14 +21,14 @@ show kaito plan --image-registry kaitodemo.azurecr.io "$work/tuning.yaml" "$work
 step "3/5  What will exist, before it exists; then make it (about 30 seconds) and wait until it is ready"
 options=(--stack demo --config-file "$work/Pulumi.demo.yaml" --non-interactive)
 pulumi stack select --create demo --non-interactive >/dev/null
-show pulumi preview "${options[@]}" --diff
-show pulumi up "${options[@]}" --yes --skip-preview
+show pulumi preview "${options[@]}" # with --diff: every field of every object
+show pulumi up "${options[@]}" --yes --skip-preview --suppress-outputs
 show kaito status
 
 step "4/5  A change: a larger GPU. The new node pool comes first, the model moves, then the old pool goes"
 show sed -i 's/Standard_NC24ads_A100_v4/Standard_NC40ads_H100_v5/' "$work/inference.yaml"
 show pulumi preview "${options[@]}" --diff
-show pulumi up "${options[@]}" --yes --skip-preview
+show pulumi up "${options[@]}" --yes --skip-preview --suppress-outputs
 show kaito status
 show kaito chat workspace-phi-4-mini --message "Who answers?"
 
