@@ -20,11 +20,13 @@ from serving_image.settings import Settings
 def make_server(settings: Settings, engine: Engine) -> Server:
     """The state that all routes share."""
     gate = Gate(settings.max_queued_requests, settings.max_queued_tokens)
-    served = {spec.name: str(spec.folder) for spec in settings.adapter}
     metrics, keys = Metrics(settings.model_name), Keys(settings.api_key_file)
     endpoint = settings.otlp_traces_endpoint
     traces = Traces(endpoint, settings.model_name) if endpoint else None
-    return Server(settings, engine, gate, metrics, keys, traces, adapters=served)
+    server = Server(settings, engine, gate, metrics, keys, traces)
+    for spec in settings.adapter:
+        server.serve(spec)
+    return server
 
 
 def make_app(server: Server) -> FastAPI:

@@ -37,11 +37,12 @@ async def load(body: AdapterBody, request: Request) -> dict[str, Any]:
     server.loaded()
     if body.name == server.settings.model_name:
         raise bad("name", f"{body.name!r} is the model's own name")
+    spec = AdapterSpec(body.name, Path(body.folder), body.strength)
     try:
-        await server.engine.load_adapter(AdapterSpec(body.name, Path(body.folder), body.strength))
+        await server.engine.load_adapter(spec)
+        server.serve(spec)
     except AdapterError as error:
         raise Refusal(400, str(error), code="adapter_refused", param="folder") from None
-    server.adapters[body.name] = body.folder
     return {"name": body.name, "folder": body.folder}
 
 
@@ -51,6 +52,6 @@ async def unload(name: str, request: Request) -> dict[str, Any]:
     server = server_of(request)
     if name not in server.adapters:
         raise Refusal(404, f"name: {name!r} is not served", code="adapter_not_found", param="name")
-    del server.adapters[name]
+    del server.adapters[name], server.templates[name]
     await server.engine.unload_adapter(name)
     return {"name": name, "deleted": True}

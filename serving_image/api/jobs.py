@@ -35,12 +35,13 @@ async def chat(server: Server, body: ChatBody, request_id: str) -> tuple[Job, re
     wanted, variables = tools.wanted(server, body), _variables(tokenizer, body)
     grammar = await grammar_of(body, wanted.schema)
     messages = [message.plain() for message in body.messages]
+    template = server.template(body.model, body.chat_template)
     prompt = await tokenize(
         sum(len(message["content"]) for message in messages),
         lambda: tokenizer.chat(
             messages,
             tools=wanted.described,
-            template=body.chat_template,
+            template=template,
             add_generation_prompt=body.add_generation_prompt,
             continue_final_message=body.continue_final_message,
             variables=variables,

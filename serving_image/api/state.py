@@ -11,7 +11,9 @@ from serving_image.api.refusals import Refusal
 from serving_image.api.tokenizer import Tokenizer
 from serving_image.api.traces import Traces
 from serving_image.engine.protocol import Engine
+from serving_image.errors import AdapterError
 from serving_image.progress import Progress
+from serving_image.setting_types import AdapterSpec
 from serving_image.settings import Settings
 
 
@@ -27,6 +29,7 @@ class Server:
     traces: Traces | None = None
     tokenizer: Tokenizer | None = None
     adapters: dict[str, str] = field(default_factory=dict)  # name -> folder
+    templates: dict[str, str] = field(default_factory=dict)  # of the adapters that bring their chat template
     download: Progress = field(default_factory=Progress)
 
     @property
@@ -52,6 +55,24 @@ class Server:
         if self.tokenizer is None or self.engine.state != "ready":
             raise Refusal(503, "the model is still loading", code="loading", retry_after=5)
         return self.tokenizer
+
+    def serve(self, spec: AdapterSpec) -> None:
+        """Know an adapter, with the chat template in its folder: it learned to answer prompts of that form.
+
+        Raises:
+            AdapterError: The template cannot be read.
+        """
+        path = spec.folder / "chat_template.jinja"
+        try:
+            found = path.read_text(encoding="utf-8") if path.is_file() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise AdapterError(f"adapter {spec.name}: {path}: {error}") from None
+        self.adapters[spec.name] = str(spec.folder)
+        self.templates[spec.name] = found
+
+    def template(self, model: str | None, asked: str | None) -> str | None:
+        """The chat template of a request, where it is not the model's own."""
+        return asked or self.templates.get(self.adapter(model) or "") or None
 
     def adapter(self, model: str | None) -> str | None:
         """Which adapter a `model` means; None is the model itself.

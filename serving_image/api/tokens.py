@@ -43,12 +43,12 @@ async def tokenize(body: TokenizeBody, request: Request) -> dict[str, Any]:
     """Tokens of a prompt."""
     server = server_of(request)
     tokenizer = server.loaded()
-    server.adapter(body.model)
+    template = server.template(body.model, body.chat_template)
     _check(body)
-    if body.tools and not tokenizer.knows_tools(body.chat_template):
+    if body.tools and not tokenizer.knows_tools(template):
         raise bad("tools", "the model's chat template does not know them")
     length = len(body.prompt or "") + sum(len(message.plain()["content"]) for message in body.messages or ())
-    found = await jobs.tokenize(length, lambda: _encoded(tokenizer, body))
+    found = await jobs.tokenize(length, lambda: _encoded(tokenizer, body, template))
     answer: dict[str, Any] = {"count": len(found), "max_model_len": None, "tokens": found}
     if server.engine.info:
         answer["max_model_len"] = server.engine.info.context_tokens
@@ -68,13 +68,13 @@ def _check(body: TokenizeBody) -> None:
         raise bad("continue_final_message", "needs add_generation_prompt: false")
 
 
-def _encoded(tokenizer: Tokenizer, body: TokenizeBody) -> tuple[int, ...]:
+def _encoded(tokenizer: Tokenizer, body: TokenizeBody, template: str | None) -> tuple[int, ...]:
     if body.messages is None:
         return tokenizer.encode(body.prompt or "", special=body.add_special_tokens is not False)
     return tokenizer.chat(
         [message.plain() for message in body.messages],
         tools=[tool.model_dump(exclude_none=True) for tool in body.tools] if body.tools else None,
-        template=body.chat_template,
+        template=template,
         add_generation_prompt=body.add_generation_prompt,
         continue_final_message=body.continue_final_message,
         variables=body.chat_template_kwargs,

@@ -52,7 +52,7 @@ def wanted(server: Server, body: ChatBody) -> Wanted:
         return Wanted()
     if not body.tools:
         raise bad("tool_choice", "needs tools")
-    if not server.loaded().knows_tools(body.chat_template):
+    if not server.loaded().knows_tools(server.template(body.model, body.chat_template)):
         raise bad("tools", "this model's chat template does not know them; start with --chat-template, or send one")
     parameters = {tool.function.name: tool.function.parameters or ANY for tool in body.tools}
     described = [tool.model_dump(exclude_none=True) for tool in body.tools]

@@ -1,5 +1,6 @@
 """LoRA adapters: several at once, chosen by `model`, loaded while the server runs."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("adapters")
     adapters.make(folder / "one", 1)
     adapters.make(folder / "two", 2, rank=4, targets=("q_proj", "down_proj"), size=0.2)
+    shutil.copytree(folder / "one", folder / "spoken")
+    (folder / "spoken" / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+    )
     return folder
 
 
@@ -33,7 +38,7 @@ def adapted(made: Path) -> Iterator[Running]:
     keys = made / "admin-keys"
     keys.write_text("admin-secret\n")
     flags = [f"--adapter=one={made / 'one'}", f"--adapter=half={made / 'one'}:0.5", f"--admin-key-file={keys}"]
-    flags.append("--default-model=one")
+    flags += [f"--adapter=spoken={made / 'spoken'}", "--default-model=one"]
     with running(made, "--dtype", "float32", *flags) as server:
         yield server
 
@@ -73,6 +78,20 @@ def test_strength_scales_an_adapter(adapted: Running, made: Path):
 def test_adapters_are_listed_with_their_parent(adapted: Running):
     listed = {model.id: model.parent for model in adapted.openai().models.list().data}
     assert {"one": MODEL, "half": MODEL, MODEL: None}.items() <= listed.items()
+
+
+def test_an_adapter_is_asked_in_the_chat_template_of_its_folder(adapted: Running):
+    turns = [{"role": "user", "content": "Hi"}]
+
+    def prompt(model: str) -> str:
+        with adapted.http() as http:
+            tokens = http.post("/tokenize", json={"model": model, "messages": turns}).json()["tokens"]
+            answer = http.post("/v1/chat/completions", json={"model": model, "messages": turns, "max_tokens": 1})
+            assert answer.json()["usage"]["prompt_tokens"] == len(tokens)
+            return http.post("/detokenize", json={"tokens": tokens}).json()["prompt"]
+
+    assert prompt("spoken") == "user: Hi"
+    assert prompt("one") == prompt(MODEL) != "user: Hi"
 
 
 def test_an_adapter_comes_and_goes_while_the_server_runs(adapted: Running, made: Path):

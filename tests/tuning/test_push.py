@@ -34,6 +34,7 @@ def adapter(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}")
     (folder / "adapter_model.safetensors").write_bytes(b"weights" * 1000)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
     (folder / "README.md").write_text("not pushed")
     return folder
 
@@ -64,12 +65,15 @@ def test_an_image_of_docker_hub_goes_to_where_it_answers(adapter: Path, monkeypa
     assert set(asked) == {"https://registry-1.docker.io"}
 
 
-def test_the_image_holds_the_adapter_under_data(adapter: Path, server: registry_stand_in.Server) -> None:
+def test_the_image_holds_the_adapter_and_its_chat_template_under_data(
+    adapter: Path, server: registry_stand_in.Server
+) -> None:
     send(adapter, server)
     manifest: Any = json.loads(server.manifests["1"])
     layer = gzip.decompress(server.blobs[manifest["layers"][0]["digest"]])
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
-        assert tar.getnames() == ["data", "data/adapter_config.json", "data/adapter_model.safetensors"]
+        names = ("adapter_config.json", "adapter_model.safetensors", "chat_template.jinja")
+        assert tar.getnames() == ["data", *(f"data/{name}" for name in names)]
     assert manifest["annotations"] == {"sh.kaito.model.name": "smollm2"}
 
 

@@ -1,4 +1,4 @@
-"""The adapter as an OCI image, pushed: two files under /data, as KAITO lays them out. Called by run.
+"""The adapter as an OCI image, pushed: its files under /data, as KAITO lays them out. Called by run.
 
 The same files give the same digest: no times, owners or order of the file system get into the layer.
 Source of the layout: KAITO 0.12 pkg/workspace/image/pusher.sh.
@@ -18,6 +18,7 @@ from tuning_image.errors import UserError
 from tuning_image.output.registry import MANIFEST_TYPE, Registry, encode_login
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
+TEMPLATE = "chat_template.jinja"  # that it was trained with: the serving image of this project asks in it
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MODEL_ANNOTATION = "sh.kaito.model.name"
@@ -94,7 +95,7 @@ def _tar(adapter: Path) -> bytes:
         folder = tarfile.TarInfo("data")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(folder)
-        for name in FILES:
+        for name in (*FILES, *([TEMPLATE] if (adapter / TEMPLATE).is_file() else [])):
             content = (adapter / name).read_bytes()
             entry = tarfile.TarInfo(f"data/{name}")
             entry.size, entry.mode = len(content), 0o644
