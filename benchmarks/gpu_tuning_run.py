@@ -87,7 +87,7 @@ def ours(clock: Clock, method: str, device: str, model: str, folder: Path) -> No
         begin(self, args, state, control, **more)
 
     callbacks.StopOnSignal.on_step_end = timed  # the image takes no callbacks from outside
-    train.train(read, adapted, prepared.train, [], (AT_ONCE, 1), lambda entry: None)
+    train.train(train.Work(read, adapted, prepared.train, [], (AT_ONCE, 1), lambda entry: None))
     clock.end = clock._now()
 
 

@@ -95,7 +95,7 @@ def ours(folder: Path, packing: bool, quantized: bool, minutes: float) -> Callab
     prepared = run.prepare(chosen)
     adapted = model.load(chosen, model.Precision(torch.bfloat16, "as TRL"))
     pieces = (chosen.config.TrainingArguments.per_device_train_batch_size, 1)
-    return lambda: train.train(chosen, adapted, prepared.train, [], pieces, gauges.show)
+    return lambda: train.train(train.Work(chosen, adapted, prepared.train, [], pieces, gauges.show))
 
 
 def real_tokens(folder: Path) -> int:

@@ -4,7 +4,7 @@ import os
 
 from tuning_image import fingerprint, lock, monitor
 from tuning_image.errors import UserError
-from tuning_image.output import handover, push, result
+from tuning_image.output import handover, merging, push, result
 from tuning_image.preparing import prepare
 from tuning_image.servers import servers
 from tuning_image.settings import Settings
@@ -33,6 +33,9 @@ def run(settings: Settings) -> None:
 
             tuning.tune(settings, prepared)
         print(f"adapter: {output / result.FOLDER}", flush=True)
+        if settings.arguments.merge and not (output / merging.FOLDER).is_dir():
+            merging.write(settings, prepared.tokenizer)
+            print(f"merged: {output / merging.FOLDER}", flush=True)
         if image:
             _push(settings, image)
         if settings.arguments.then_serve:

@@ -51,9 +51,10 @@ def _share(place: processes.Place, told: Told, settings: Settings, prepared: Pre
 def _learn(settings: Settings, prepared: Prepared, pieces: tuple[int, int], told: Told) -> None:
     precision = model.choose_precision(settings.config)
     print(f"precision: {precision.dtype} ({precision.reason})", flush=True)
-    fitting.check(settings, precision, prepared.train, pieces[0])
+    fitting.check(settings, precision, prepared.train, prepared.validation, pieces[0])
     adapted = model.load(settings, precision)
-    outcome = train.train(settings, adapted, prepared.train, prepared.validation, pieces, told)
+    work = train.Work(settings, adapted, prepared.train, prepared.validation, pieces, told)
+    outcome = train.train(work)
     is_main = ranks.is_main()
     ranks.leave()
     if not is_main:

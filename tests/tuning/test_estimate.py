@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from conftest import chat, jsonl, read
 from transformers import AutoConfig, LlamaConfig, Phi3Config, Qwen2Config
 
 from tuning_image import run as running
+from tuning_image.data.tokens import Tokens
 from tuning_image.errors import TryAgainError, UserError
 from tuning_image.training import batches, estimate, fitting, losses, model, room, shape
 
@@ -135,3 +137,31 @@ def test_files_that_are_quantized_already_are_not_guessed_at(tmp_path: Path, tin
     config.save_pretrained(tmp_path / "model")
     with pytest.raises(shape.UnknownShapeError, match="quantized already"):
         shape.measure(read(tmp_path, "d", model=tmp_path / "model"), model.Precision(torch.bfloat16, "test"))
+
+
+def test_an_evaluation_that_takes_more_than_a_step_is_counted() -> None:
+    step = replace(LONG, rows=1, checkpointing=True)
+    large = replace(step, eval_rows=64, eval_tokens=2000, eval_learned=1800)
+    assert estimate.terms(SMALL, replace(large, eval_tokens=2, eval_learned=2)) == estimate.terms(SMALL, step)
+    (term,) = (one for one in estimate.terms(SMALL, large) if one.name == "evaluation")
+    assert "128000 tokens at a time" in term.how and term.least == 0
+    freed = sum(one.likely for one in estimate.terms(SMALL, step) if one.name in estimate.FREED)
+    logits = estimate.LOGIT_BYTES * (1 << 25)
+    assert term.likely + freed == 128_000 * estimate.kept_per_token(SMALL, large) + logits
+
+
+def test_the_longest_validation_rows_are_what_is_evaluated(tmp_path: Path) -> None:
+    rows = [Tokens([1] * n, [-100, *[1] * (n - 1)]) for n in (5, 9, 7)]
+    found = fitting.evaluating(LONG, read(tmp_path, "d"), rows)
+    assert (found.eval_rows, found.eval_tokens, found.eval_learned) == (3, 9, 8)
+    assert fitting.evaluating(LONG, read(tmp_path, "d"), []) == LONG
+
+
+def test_a_merge_that_can_never_fit_is_refused_before_training(tmp_path: Path, tiny_folder: Path) -> None:
+    count = shape.measure(read(tmp_path, "d", model=tiny_folder), model.Precision(torch.bfloat16, "test"))[0].numbers
+    weights = (tiny_folder / "model.safetensors").stat().st_size
+    needed = shape.file_bytes(read(tmp_path, "d", model=tiny_folder), count)
+    assert weights - 10_000 < needed <= weights
+    fitting.check_merge(needed, room.Room("this machine", 0, needed))
+    with pytest.raises(UserError, match=r"--merge takes about .* leave it out"):
+        fitting.check_merge(needed, room.Room("this machine", 0, needed - 1))

@@ -1,6 +1,7 @@
 """Evaluation, early stopping and the best adapter; and that the loss is TRL's."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def test_training_ends_early_and_the_best_adapter_is_the_result(
     metrics = json.loads((tmp_path / "out" / "adapter" / "metrics.json").read_text())
     assert len(found) == found.index(min(found)) + 3 < 24
     assert metrics["eval_loss"] == min(found)
+    assert metrics["eval_perplexity"] == pytest.approx(math.exp(min(found)))
     saved = [(tmp_path / "out" / name / "adapter_model.safetensors").read_bytes() for name in ("best", "adapter")]
     assert saved[0] == saved[1]
     said = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""The adapter folder: weights, tokenizer, template, model card; complete or absent. Called by run."""
+"""The adapter folder: weights, tokenizer, template, model card; complete or absent. Called by tuning."""
 
 import importlib.metadata
 import json
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuning_image.data import sources
 from tuning_image.servers import servers
 from tuning_image.settings import Settings
 
 FOLDER = "adapter"
-MERGED = "merged"
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers")
 
 
@@ -27,30 +27,11 @@ def write(
     tokenizer.save_pretrained(staging)
     (staging / "README.md").write_text(_card(settings, report, metrics, samples))
     (staging / "metrics.json").write_text(json.dumps(dict(metrics), indent=2, sort_keys=True) + "\n")
-    if settings.arguments.merge:
-        merge(settings, staging, tokenizer)
     for path in staging.iterdir():
         path.chmod(0o644)  # safetensors makes its file readable to the owner only; servers run as other users
     shutil.rmtree(target, ignore_errors=True)
     staging.rename(target)
     return target
-
-
-def merge(settings: Settings, adapter: Path, tokenizer: Any) -> None:
-    """The full weights with the adapter in them, from the unquantized model: 4 bit would stay 4 bit."""
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    arguments, trusted = settings.arguments, settings.config.ModelConfig.trust_remote_code
-    staging, target = arguments.output / ".merged", arguments.output / MERGED
-    base = AutoModelForCausalLM.from_pretrained(
-        arguments.model, revision=arguments.revision, dtype="auto", trust_remote_code=trusted
-    )
-    shutil.rmtree(staging, ignore_errors=True)
-    PeftModel.from_pretrained(base, str(adapter)).merge_and_unload(safe_merge=True).save_pretrained(staging)
-    tokenizer.save_pretrained(staging)
-    shutil.rmtree(target, ignore_errors=True)
-    staging.rename(target)
 
 
 def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, Any], samples: str) -> str:
@@ -60,14 +41,19 @@ def _card(settings: Settings, report: Mapping[str, Any], metrics: Mapping[str, A
         [
             f"# Adapter of {settings.arguments.model}",
             f"Made by KAITO's tuning image with --method {settings.arguments.method}.",
-            "## Data\n\n" + _table({"sources": len(settings.arguments.data), **_counts(report)}),
-            "## Metrics\n\n" + _table(metrics),
+            "## Data\n\n" + _table({"sources": _sources(settings), **_counts(report)}),
+            "## Metrics\n\n" + _table({name: value for name, value in metrics.items() if value is not None}),
             *(["## Answers to validation prompts\n\n" + samples] if samples else []),
             "## Which servers load it\n\n" + _table(servers(settings.config.LoraConfig)),
             "## Settings\n\n" + "\n".join(f"- `{line}`" for line in settings.lines()),
             "## Versions\n\n" + _table(versions) + "\n",
         ]
     )
+
+
+def _sources(settings: Settings) -> str:
+    """Without what may be secret in an address."""
+    return ", ".join(sources.shown(sources.parse(text).place) for text in settings.arguments.data)
 
 
 def _counts(report: Mapping[str, Any]) -> dict[str, Any]:

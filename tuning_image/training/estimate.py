@@ -15,6 +15,7 @@ LOGIT_BYTES = 12  # the logit as computed, in float32, and what its loss and its
 OPTIMIZER_BYTES = {"adamw_torch": 8, "paged_adamw_32bit": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}  # others: none
 ACTIVATIONS, ACTIVATIONS_LEAST = 1.05, 0.9  # of what is counted; tests/tuning/test_estimate.py counts what is kept
 RUNTIME = {"cuda": 1.0 * GIB, "cpu": 0.25 * GIB}  # kernels, workspaces, what the libraries keep for themselves
+FREED = ("gradients", "activations", "logits")  # when a step is done
 FRAGMENTATION = 0.05  # of all others; KAITO 0.12 counts 0.05 (estimator.go)
 
 
@@ -48,6 +49,9 @@ class Training:
     optimizer: str = "adamw_torch"
     piece_logits: int | None = None  # as many logits at a time; None: those of all learned tokens
     device: str = "cuda"
+    eval_rows: int = 0  # at a time; 0: nothing is evaluated
+    eval_tokens: int = 0  # of the longest of these rows
+    eval_learned: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Term:
 
 def terms(shape: Shape, training: Training) -> tuple[Term, ...]:
     """What the device must hold."""
-    parts = [_weights(shape, training), *_adapter(shape, training), *_activations(shape, training)]
+    step = [*_adapter(shape, training), *_activations(shape, training)]
+    parts = [_weights(shape, training), *step, *_evaluation(shape, training, step)]
     if training.weight_bits < 16:
         how = "the widest layer, unpacked to compute with it"
         parts.append(Term("unpacking", shape.widest * training.value_bytes, 0, how))
@@ -97,9 +102,7 @@ def _activations(shape: Shape, training: Training) -> Iterator[Term]:
     With checkpointing each layer keeps its input alone; one layer at a time is computed again, when the loss is done.
     """
     tokens = training.rows * training.row_tokens
-    count = training.rows * training.row_learned * shape.vocabulary
-    if training.piece_logits is not None:
-        count = min(count, training.piece_logits)
+    count = _logits(shape, training, training.rows * training.row_learned)
     logits, layer = LOGIT_BYTES * count, tokens * kept_per_token(shape, training)
     kept = fewest = shape.layers * layer
     how = f"{tokens} tokens at a time, all that {shape.layers} layers need to go back"
@@ -109,6 +112,25 @@ def _activations(shape: Shape, training: Training) -> Iterator[Term]:
         how = f"{tokens} tokens at a time, the inputs of {shape.layers} layers and one layer in full"
     yield Term("activations", int(ACTIVATIONS * kept), int(ACTIVATIONS_LEAST * fewest), how)
     yield Term("logits", logits, 2 * count, f"{count // shape.vocabulary} tokens of {shape.vocabulary} at a time")
+
+
+def _evaluation(shape: Shape, training: Training, step: list[Term]) -> Iterator[Term]:
+    """What an evaluation takes beyond the parts of a step that are free by then: one layer at a time, nothing is kept.
+
+    It takes fewer rows at a time where memory runs out, so it asks for nothing in any case.
+    """
+    tokens = training.eval_rows * training.eval_tokens
+    logits = LOGIT_BYTES * _logits(shape, training, training.eval_rows * training.eval_learned)
+    freed = sum(one.likely for one in step if one.name in FREED)
+    more = tokens * kept_per_token(shape, training) + logits - freed
+    if more > 0:
+        yield Term("evaluation", more, 0, f"{tokens} tokens at a time, beyond what a step takes")
+
+
+def _logits(shape: Shape, training: Training, tokens: int) -> int:
+    """Numbers that are there at a time."""
+    count = tokens * shape.vocabulary
+    return count if training.piece_logits is None else min(count, training.piece_logits)
 
 
 def kept_per_token(shape: Shape, training: Training) -> int:

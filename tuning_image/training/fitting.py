@@ -16,7 +16,9 @@ from tuning_image.training.room import Room
 GB = 1e9
 
 
-def check(settings: Settings, precision: model.Precision, rows: Sequence[Tokens], micro: int) -> None:
+def check(
+    settings: Settings, precision: model.Precision, rows: Sequence[Tokens], validation: Sequence[Tokens], micro: int
+) -> None:
     """Prints the terms, and what to do where they may not fit.
 
     Raises:
@@ -29,13 +31,29 @@ def check(settings: Settings, precision: model.Precision, rows: Sequence[Tokens]
     except shape.UnknownShapeError as error:
         print(f"memory: no estimate for {settings.arguments.model}: {error}", flush=True)
         return
-    training = training_of(settings, precision, rows, micro, in_pieces)
+    training = evaluating(training_of(settings, precision, rows, micro, in_pieces), settings, validation)
     copies = 1 if on_gpu else ranks.count()
     there = room.on_gpu() if on_gpu else room.in_ram()
     ranks.wait()  # until all have looked: the first to load takes memory
     print("\n".join(table(terms(found, training), there, copies)), flush=True)
     if refused := judged(found, training, there, copies):
         raise refused
+    if settings.arguments.merge:
+        check_merge(shape.file_bytes(settings, found.numbers), room.in_ram())
+
+
+def check_merge(needed: int, there: Room) -> None:
+    """The model that `--merge` loads when the trained one is gone.
+
+    Raises:
+        UserError: If it would not fit even then.
+    """
+    print(f"memory: --merge takes about {_gb(needed)} of {there.place} when training is done", flush=True)
+    if needed > there.total:
+        raise UserError(
+            f"memory: --merge takes about {_gb(needed)} when training is done, and {there.place} has "
+            f"{_gb(there.total)}; leave it out, and merge the adapter where there is more memory"
+        )
 
 
 def training_of(
@@ -45,8 +63,7 @@ def training_of(
     config, quantization = settings.config.TrainingArguments, settings.config.QuantizationConfig
     on_gpu, value_bytes = model.uses_gpu(settings.config), precision.dtype.itemsize
     bits = 4 if quantization.load_in_4bit else 8 if quantization.load_in_8bit else 8 * value_bytes
-    longest = max(len(part.ids) for part in map(_with_rejected, rows))
-    learned = max(sum(label != NOT_LEARNED for label in part.labels) for part in map(_with_rejected, rows))
+    longest, learned = _longest(rows)
     if config.packing:
         packed = min(config.max_length, sum(len(row.ids) for row in rows))
         longest, learned = max(longest, packed), max(learned, packed)
@@ -62,6 +79,21 @@ def training_of(
         piece_logits=fused.PIECE_BYTES // 4 if in_pieces else None,
         device="cuda" if on_gpu else "cpu",
     )
+
+
+def evaluating(training: Training, settings: Settings, validation: Sequence[Tokens]) -> Training:
+    """With the rows that are evaluated at a time; they are never packed."""
+    if not validation:
+        return training
+    rows = min(settings.config.TrainingArguments.per_device_eval_batch_size, len(validation))
+    longest, learned = _longest(validation)
+    return replace(training, eval_rows=rows, eval_tokens=longest, eval_learned=learned)
+
+
+def _longest(rows: Sequence[Tokens]) -> tuple[int, int]:
+    """The most tokens of a row, and the most that are learned of one."""
+    whole = [_with_rejected(row) for row in rows]
+    return max(len(one.ids) for one in whole), max(sum(x != NOT_LEARNED for x in one.labels) for one in whole)
 
 
 def _with_rejected(row: Tokens) -> Tokens:

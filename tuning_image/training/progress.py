@@ -57,6 +57,11 @@ class Progress(TrainerCallback):
             print(flush=True)
         self._line_is_open = False
 
+    def say(self, text: str) -> None:
+        """Something else, on lines of its own."""
+        self.end_line()
+        print(text, flush=True)
+
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             draw(self._picture, entries(self._file))

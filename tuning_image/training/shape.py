@@ -27,20 +27,31 @@ def measure(settings: Settings, precision: model.Precision) -> tuple[Shape, bool
         raise UnknownShapeError((str(error) or type(error).__name__).splitlines()[0]) from None
 
 
-def _base(settings: Settings, precision: model.Precision) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM
+def file_bytes(settings: Settings, numbers: int) -> int:
+    """So many numbers in the type that the model's files have them in."""
+    kept: torch.dtype = _config(settings).dtype or torch.float32
+    return numbers * kept.itemsize
 
-    arguments, section = settings.arguments, settings.config.ModelConfig
-    trusted = section.trust_remote_code
-    config = AutoConfig.from_pretrained(
-        arguments.model,
-        revision=arguments.revision,
-        local_files_only=section.local_files_only,
-        trust_remote_code=trusted,
-    )
+
+def _base(settings: Settings, precision: model.Precision) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    config, trusted = _config(settings), settings.config.ModelConfig.trust_remote_code
     if getattr(config, "quantization_config", None):
         raise UnknownShapeError("its files are quantized already")
     return AutoModelForCausalLM.from_config(config, dtype=precision.dtype, trust_remote_code=trusted)
+
+
+def _config(settings: Settings) -> Any:
+    from transformers import AutoConfig
+
+    arguments, section = settings.arguments, settings.config.ModelConfig
+    return AutoConfig.from_pretrained(
+        arguments.model,
+        revision=arguments.revision,
+        local_files_only=section.local_files_only,
+        trust_remote_code=section.trust_remote_code,
+    )
 
 
 def of(adapted: Any) -> Shape:

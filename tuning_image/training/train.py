@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,18 @@ DECIDED = {"output_dir", "gradient_checkpointing", "load_best_model_at_end", "bf
 
 
 @dataclass(frozen=True)
+class Work:
+    """What is to be done: `model`, a PeftModel, learns `rows`; `pieces`: rows at a time, times a step."""
+
+    settings: Settings
+    model: Any
+    rows: Sequence[Tokens]
+    validation: Sequence[Tokens]
+    pieces: tuple[int, int]
+    told: Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What training came to."""
 
@@ -33,55 +45,41 @@ class Outcome:
     peak_gpu_bytes: int | None = None  # that PyTorch took from this process' GPU, since the model was loaded
 
 
-def train(
-    settings: Settings,
-    model: Any,
-    rows: Sequence[Tokens],
-    validation: Sequence[Tokens],
-    pieces: tuple[int, int],
-    told: Callable[[dict[str, Any]], None],
-) -> Outcome:
-    """Trains `model` in place, from the newest checkpoint if there is one, on `pieces` (rows at a time, times a step).
+def train(work: Work) -> Outcome:
+    """Trains the model in place, from the newest checkpoint if there is one.
 
     Raises:
         StoppedError: After SIGTERM, with a checkpoint on disk.
         OutOfMemoryError: In one of several processes; a single one goes on with fewer rows at a time.
     """
-    micro, accumulation = pieces
-    untrained = memory.trained_weights(model)
+    untrained = memory.trained_weights(work.model)
     while True:
         try:
-            return _once(settings, model, rows, validation, (micro, accumulation), told)
+            return _once(work)
         except (RuntimeError, MemoryError) as error:
             if not memory.ran_out(error):
                 raise
             if ranks.count() > 1:
                 raise OutOfMemoryError(str(error)) from None
-        if micro == 1:
-            raise UserError(memory.too_little(settings.arguments.model))
-        micro, accumulation = memory.halved(micro, accumulation)
-        memory.start_again(model, untrained)
-        print(memory.goes_on(micro, accumulation), flush=True)
+        if work.pieces[0] == 1:
+            raise UserError(memory.too_little(work.settings.arguments.model))
+        work = replace(work, pieces=memory.halved(*work.pieces))
+        memory.start_again(work.model, untrained)
+        print(memory.goes_on(*work.pieces), flush=True)
 
 
-def _once(
-    settings: Settings,
-    model: Any,
-    rows: Sequence[Tokens],
-    validation: Sequence[Tokens],
-    pieces: tuple[int, int],
-    told: Callable[[dict[str, Any]], None],
-) -> Outcome:
+def _once(work: Work) -> Outcome:
+    settings = work.settings
     config, output = settings.config.TrainingArguments, settings.arguments.output
-    packed = batches.bins(rows, config.max_length if config.packing else None)
+    packed = batches.bins(work.rows, config.max_length if config.packing else None)
     os.environ.update(tracking.places(config.report_to, output, os.environ))
-    stop, shown = callbacks.StopOnSignal(), progress.Progress(output, told)
+    stop, shown = callbacks.StopOnSignal(), progress.Progress(output, work.told)
     trainer = AdapterTrainer(
         settings,
         packed,
-        batches.bins(validation, None),
-        model=model,
-        args=_arguments(settings, bool(validation), *pieces),
+        batches.bins(work.validation, None),
+        model=work.model,
+        args=_arguments(settings, bool(work.validation), *work.pieces),
         data_collator=batches.collate,
         callbacks=[
             stop,
@@ -91,9 +89,11 @@ def _once(
             callbacks.KeepBest(output, settings.arguments.early_stopping_patience),
         ],
     )
+    if trainer.args.activation_checkpointing and trainer.args.use_cpu:
+        memory.give_back_freed()
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    shown.trainer = trainer
+    shown.trainer, trainer.say = trainer, shown.say
     if ranks.rank():
         torch.manual_seed(config.seed + ranks.rank())  # of dropout, which differs between processes
     resumed = checkpoints.latest(output)

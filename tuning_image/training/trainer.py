@@ -1,7 +1,9 @@
 """transformers' Trainer with our batches, loss, exact evaluation and atomic checkpoints. Called by training.train."""
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ from transformers import Trainer
 
 from tuning_image.errors import UserError
 from tuning_image.settings import Settings
-from tuning_image.training import batches, checkpoints, losses, ranks
+from tuning_image.training import batches, checkpoints, losses, memory, ranks
 from tuning_image.training.batches import Bin
 
+USUAL_STEPS, FEWEST_STEPS = 50, 10  # whose gradient norms say what is usual
+ALARM = 20.0  # times the median of these
 SCALER_STEPS = 20  # in a row: from 2**16, where PyTorch's GradScaler begins, to below 1
 
 
@@ -27,6 +31,8 @@ class AdapterTrainer(Trainer):
         self.seen_tokens = 0
         self._step_names: list[str] = []
         self._overflows = 0
+        self._norms: deque[float] = deque(maxlen=USUAL_STEPS)
+        self.say: Callable[[str], None] = print
 
     def get_train_dataloader(self) -> batches.Loader:
         return self._loader(self.train_dataset, self._train_batch_size, self.args.seed)
@@ -79,11 +85,19 @@ class AdapterTrainer(Trainer):
         """Ends the run at a gradient that is not a number. float16's scaler skips such a step and halves its factor."""
         self._overflows = 0 if math.isfinite(norm) else self._overflows + 1
         if self._overflows > (SCALER_STEPS if self.accelerator.scaler else 0):
-            rows = "\n  ".join(ranks.gathered(self._step_names))
             raise UserError(
-                f"step {self.state.global_step + 1}: the gradient norm is {norm}; the rows of the step are\n  {rows}\n"
+                f"{self._named(f'{norm}')}\n"
                 "lower TrainingArguments.learning_rate or max_grad_norm, or look at these rows"
             )
+        usual = statistics.median(self._norms) if len(self._norms) >= FEWEST_STEPS else math.inf
+        if ALARM * usual < norm < math.inf:  # max_grad_norm limits what it does
+            self.say(self._named(f"{norm:.3g}, {norm / usual:.0f} times the usual one"))
+        if math.isfinite(norm):
+            self._norms.append(norm)
+
+    def _named(self, norm: str) -> str:
+        rows = "\n  ".join(ranks.gathered(self._step_names))
+        return f"step {self.state.global_step + 1}: the gradient norm is {norm}; the rows of the step are\n  {rows}"
 
     def _sum(self, model: Any, batch: Any) -> torch.Tensor:
         if self._kind == "nll":
@@ -92,20 +106,35 @@ class AdapterTrainer(Trainer):
             found = losses.pair_losses(model, batch, self._kind, self._settings.config.TrainingArguments.beta)
         return found.sum() * batch["counts"]
 
-    @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean loss over all learned tokens of the validation rows, and its perplexity."""
         self.model.eval()
+        total, items = ranks.total(*self._evaluated())
+        metrics = {"eval_loss": total / items, "eval_perplexity": math.exp(min(total / items, 50.0))}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _evaluated(self) -> tuple[float, float]:
+        """The sum over this process' rows, and their learned tokens; with fewer rows at a time when memory runs out."""
+        while True:
+            try:
+                return self._once_evaluated()
+            except (RuntimeError, MemoryError) as error:
+                if not memory.ran_out(error) or self.args.per_device_eval_batch_size == 1:
+                    raise
+            self.args.per_device_eval_batch_size //= 2
+            memory.free()
+            self.say(memory.evaluates(self.args.per_device_eval_batch_size))
+
+    @torch.no_grad()
+    def _once_evaluated(self) -> tuple[float, float]:
         total = items = 0.0
         for batch in self.get_eval_dataloader():
             batch = self._prepare_inputs(batch)
             total += self._sum(self.model, batch).item()
             items += self._items(batch)
-        total, items = ranks.total(total, items)
-        metrics = {"eval_loss": total / items, "eval_perplexity": math.exp(min(total / items, 50.0))}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+        return total, items
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """By the main process; the others add the state of their random numbers."""
