@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", AWAKE_TURNS)  # read when PyTorch is loaded, which is later
     try:
-        chosen = settings.read(arguments.parse(argv), os.environ)
+        chosen = settings.read(arguments.parse(argv, os.environ), os.environ)
         print("\n".join(chosen.lines()), flush=True)
         run.run(chosen)
     except errors.TuningError as error:

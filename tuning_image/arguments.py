@@ -1,11 +1,17 @@
 """The command line. Called by __main__, and by the contract test that parses what the tuning Job writes."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuning_image.errors import UserError
+
+DATA_HELP = (
+    "file, folder, URL or hf://datasets/OWNER/NAME[@REVISION][/PATH]; #sha256=…&weight=… may follow; repeatable "
+    "($TUNING_DATA, places apart by spaces)"
+)
+PATHS = {"--model": "TUNING_MODEL", "--data": "TUNING_DATA", "--output": "TUNING_OUTPUT", "--config": "TUNING_CONFIG"}
 
 
 @dataclass(frozen=True)
@@ -33,18 +39,26 @@ class Arguments:
     samples: int = 3
 
 
-def parse(argv: Sequence[str]) -> Arguments:
-    """argv → Arguments.
+def parse(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Arguments:
+    """argv, and the paths in the environment that it leaves out → Arguments.
 
     Raises:
         UserError: With argparse's reason.
     """
     try:
-        parsed = parser().parse_args(argv)
+        parsed = parser().parse_args([*_from(environment or {}, argv), *argv])
     except argparse.ArgumentError as error:
         raise UserError(f"command line: {error}; see python -m tuning_image --help") from None
     given = vars(parsed)
     return Arguments(**{**given, "data": tuple(given["data"]), "settings": tuple(given["settings"])})
+
+
+def _from(environment: Mapping[str, str], argv: Sequence[str]) -> Iterator[str]:
+    """Flags of variables; several places of data are apart by spaces."""
+    for flag, variable in PATHS.items():
+        value = environment.get(variable, "")
+        if not any(word.partition("=")[0] == flag for word in argv):
+            yield from (f"{flag}={one}" for one in (value.split() if flag == "--data" else [value]) if one)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,12 +82,12 @@ def parser() -> argparse.ArgumentParser:
     """The parser, for --help and the contract test."""
     result = _Parser(prog="python -m tuning_image", description=__doc__, allow_abbrev=False)
     add = result.add_argument
-    add("--model", required=True, help="folder or Hugging Face id of the base model")
+    add("--model", required=True, help="folder or Hugging Face id of the base model ($TUNING_MODEL)")
     add("--revision", help="commit, tag or branch of the Hugging Face id")
-    add("--data", required=True, action="append", help="file, folder or URL; #sha256=…&weight=… may follow; repeatable")
-    add("--output", required=True, type=Path, help="folder of the adapter, the checkpoints and the reports")
+    add("--data", required=True, action="append", help=DATA_HELP)
+    add("--output", required=True, type=Path, help="folder of all results ($TUNING_OUTPUT)")
     add("--method", choices=("lora", "qlora"), default="lora", help="adapters on the weights as they are, or in 4 bit")
-    add("--config", type=Path, help="KAITO's training_config.yaml")
+    add("--config", type=Path, help="KAITO's training_config.yaml ($TUNING_CONFIG)")
     add("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one value of it")
     add("--push-image", help="REGISTRY/NAME:TAG that the adapter is pushed to")
     add("--plain-http", action="store_true", help="push over http (a registry on this machine)")

@@ -1,7 +1,8 @@
 """Whether an output folder holds this run or another one. Called by run and tuning.
 
-A run is known by what decides its numbers. How often it talks or saves, and over how many rows at a time, processes and
-pieces a step is spread, may change from one start to the next.
+A run is known by what decides its numbers. How often it talks, saves or evaluates, and over how many rows at a time,
+processes and pieces a step is spread, may change from one start to the next. Evaluations that choose the result
+may not.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ WITHOUT_EFFECT = {
     "gradient_checkpointing", "per_device_train_batch_size", "per_device_eval_batch_size",
     "gradient_accumulation_steps",
 }  # fmt: skip
+EVALUATIONS = {"eval_strategy", "eval_steps"}
 
 
 def refuse_another_run(settings: Settings, prepared: Prepared) -> None:
@@ -28,7 +30,9 @@ def refuse_another_run(settings: Settings, prepared: Prepared) -> None:
         UserError: If the folder holds another run.
     """
     config, arguments = settings.config.model_dump(), settings.arguments
-    config["TrainingArguments"] = {k: v for k, v in config["TrainingArguments"].items() if k not in WITHOUT_EFFECT}
+    training = config["TrainingArguments"]
+    passed_over = WITHOUT_EFFECT if training["load_best_model_at_end"] else WITHOUT_EFFECT | EVALUATIONS
+    config["TrainingArguments"] = {name: value for name, value in training.items() if name not in passed_over}
     described = json.dumps([config, arguments.model, arguments.revision])
     rows = repr([(row.ids, row.labels) for row in [*prepared.train, *prepared.validation]])
     found = {"settings": _digest(described), "data": _digest(rows)}

@@ -1,7 +1,8 @@
 """A stand-in for Hugging Face on the loopback: the addresses that huggingface_hub asks, over files of a folder.
 
 Recorded from huggingface_hub 2.4.0: `/api/models/NAME[/revision/REV]`, its `/tree/`, and `/NAME/resolve/COMMIT/FILE`,
-which sends LFS files on to another address, as the real hub does to its CDN. Faults are set on it while it runs.
+which sends LFS files on to another address, as the real hub does to its CDN. A data set is asked for in the same way,
+under `/api/datasets/NAME` and `/datasets/NAME`. Faults are set on it while it runs.
 """
 
 import hashlib
@@ -86,7 +87,7 @@ class _Handler(Silent):
         self._answer()
 
     def _answer(self) -> None:
-        path = urlsplit(self.path).path
+        path = urlsplit(self.path).path.replace("/api/datasets/", "/api/models/").removeprefix("/datasets")
         self.hub.asked.append((path, self.headers["range"], self.headers["authorization"]))
         kind, _, rest = path.removeprefix("/").partition("/")
         if self.hub.refusal:

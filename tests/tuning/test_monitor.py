@@ -12,6 +12,8 @@ from test_training import curve, settings
 from tuning_image import gauges
 from tuning_image import run as running
 
+SPEED = ("tokens_per_second", "seconds_left")
+
 
 def free_port() -> int:
     with socket.socket() as found:
@@ -31,6 +33,7 @@ def test_each_step_is_in_the_metrics_while_the_run_goes_on(
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             values = dict(re.findall(r"^tuning_(\w+) (\S+)$", answer.read().decode(), re.MULTILINE))
         told.append(tuple(float(values[name]) for name in ("step", "steps_total", "loss")))
+        assert {name: float(values[name]) for name in SPEED} == {name: entry[name] for name in SPEED}
 
     monkeypatch.setattr(gauges, "show", ask)
     running.run(settings(tmp_path / "out", chats, tiny_folder, "--port", str(port)))

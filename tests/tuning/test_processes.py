@@ -1,5 +1,6 @@
 """Several processes train as one would, and end as one: with CPUs and gloo in the place of GPUs and NCCL."""
 
+import contextlib
 import json
 import os
 import signal
@@ -237,3 +238,16 @@ def test_what_does_not_change_the_numbers_may_change(tmp_path: Path, chats: Path
         fingerprint.refuse_another_run(read(tmp_path, chats, *named), prepared)
     with pytest.raises(UserError, match="holds a run with other settings"):
         fingerprint.refuse_another_run(read(tmp_path, chats, "--set", "LoraConfig.r=4"), prepared)
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_how_often_it_evaluates_may_change_unless_that_chooses_the_result(
+    tmp_path: Path, chats: Path, best: bool
+) -> None:
+    flags = ("--set", "DatasetConfig.train_test_split=0.5", "--set", f"TrainingArguments.load_best_model_at_end={best}")
+    prepared = running.prepare(read(tmp_path, chats, *flags))
+    fingerprint.refuse_another_run(read(tmp_path, chats, *flags), prepared)
+    steps = ("--set", "TrainingArguments.eval_strategy=steps", "--set", "TrainingArguments.eval_steps=7")
+    refused = pytest.raises(UserError, match="holds a run with other settings") if best else contextlib.nullcontext()
+    with refused:
+        fingerprint.refuse_another_run(read(tmp_path, chats, *flags, *steps), prepared)

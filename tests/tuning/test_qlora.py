@@ -19,7 +19,13 @@ def gradients(of: Any, batch: Any) -> dict[str, torch.Tensor]:
 
 
 EIGHT = ("--set", "QuantizationConfig.load_in_4bit=false", "--set", "QuantizationConfig.load_in_8bit=true")
-BITS = pytest.mark.parametrize("quantized", [(), EIGHT], ids=["4 bit", "8 bit"], indirect=True)
+FP4 = (
+    "--set",
+    "QuantizationConfig.bnb_4bit_quant_type=fp4",
+    "--set",
+    "QuantizationConfig.bnb_4bit_use_double_quant=false",
+)
+BITS = pytest.mark.parametrize("quantized", [(), FP4, EIGHT], ids=["nf4", "fp4", "8 bit"], indirect=True)
 
 
 @pytest.fixture
@@ -74,11 +80,17 @@ def test_gradients_are_those_of_the_dequantized_weights_after_an_evaluation(quan
         assert found[name].norm().item() == pytest.approx(expected.norm().item(), rel=0.1), name
 
 
-def test_the_weights_are_4_bit_and_frozen(quantized: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize(
+    ("quantized", "kind", "doubly"), [((), "nf4", True), (FP4, "fp4", False)], indirect=["quantized"]
+)
+def test_the_weights_are_4_bit_of_the_kind_that_is_asked_for(
+    quantized: tuple[Any, Any], kind: str, doubly: bool
+) -> None:
     of, _ = quantized
     from bitsandbytes.nn import Linear4bit
 
-    assert sum(isinstance(module, Linear4bit) for module in of.modules()) == 14
+    states = [module.weight.quant_state for module in of.modules() if isinstance(module, Linear4bit)]
+    assert [(state.quant_type, state.nested) for state in states] == [(kind, doubly)] * 14
     assert all("lora_" in name for name, parameter in of.named_parameters() if parameter.requires_grad)
 
 

@@ -68,6 +68,30 @@ def test_shapes_are_detected(tmp_path: Path, row: dict[str, Any], expected: Exam
     assert (found.messages, found.parts) == (expected.messages, expected.parts)
 
 
+def test_the_column_of_chats_can_be_named(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "d.jsonl", [{"talk": chat("x", "y")["messages"], "text": "not this"}])
+    assert load(tmp_path, path, "--set", "DatasetConfig.messages_column=talk").train[0].messages[1] == (
+        "assistant",
+        "y",
+    )
+
+
+def test_a_checksum_is_of_a_file_and_not_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="#sha256 is of one file"):
+        load(tmp_path, f"{jsonl(tmp_path / 'd.jsonl', ROWS).parent}#sha256={'0' * 64}")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "json", "csv"])
+def test_a_row_of_ten_megabytes_is_named_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path, values = tmp_path / f"d.{suffix}", [{"text": "short"}, {"text": "a" * 10_000_001}]
+    if suffix == "csv":
+        path.write_text("".join(f"{row['text']}\n" for row in [{"text": "text"}, *values]))
+    else:
+        write(path, values)
+    with pytest.raises(UserError, match=r"row 2: is 10\.0 MB; the limit is 10 MB"):
+        load(tmp_path, path)
+
+
 def test_columns_can_be_mapped(tmp_path: Path) -> None:
     flags = ["--set", "DatasetConfig.context_column=q", "--set", "DatasetConfig.response_column=a"]
     assert load(tmp_path, jsonl(tmp_path / "d.jsonl", [{"q": "x", "a": "y"}]), *flags).train[0].messages[1][1] == "y"
@@ -90,25 +114,25 @@ def test_a_file_that_is_not_what_it_says_is_named(tmp_path: Path, content: bytes
         load(tmp_path, tmp_path / "d.jsonl")
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ('{"messages": [', "is not JSON"),
-        ("[1]", "is list"),
-        ('{"messages": []}', "messages is empty"),
-        ('{"messages": [{"role": "user", "content": "a"}]}', "no assistant turn"),
-        ('{"messages": [{"role": "bot", "content": "a"}]}', "role is 'bot'"),
-        ('{"messages": [{"role": "assistant", "content": "a"}]}', "begins with assistant"),
-        ('{"messages": [{"role": "user", "content": null}]}', "content is NoneType"),
-        ('{"prompt": "a", "completion": " "}', "completion is empty"),
-        ('{"chosen": "a", "rejected": "a"}', "are the same"),
-        ('{"question": "a"}', "has the columns question"),
-        ("[" * 100_000, "nested too deeply"),
-        ('{"text": ' + "9" * 5000 + "}", "cannot be read"),
-        (r'{"text": "\ud800"}', "half of a surrogate pair"),
-        (json.dumps({"text": "a" * 10_000_001}), "MB; the limit is 10 MB"),
-    ],
-)
+BAD_ROWS = [
+    ('{"messages": [', "is not JSON"),
+    ("[1]", "is list"),
+    ('{"messages": []}', "messages is empty"),
+    ('{"messages": [{"role": "user", "content": "a"}]}', "no assistant turn"),
+    ('{"messages": [{"role": "bot", "content": "a"}]}', "role is 'bot'"),
+    ('{"messages": [{"role": "assistant", "content": "a"}]}', "begins with assistant"),
+    ('{"messages": [{"role": "user", "content": null}]}', "content is NoneType"),
+    ('{"prompt": "a", "completion": " "}', "completion is empty"),
+    ('{"chosen": "a", "rejected": "a"}', "are the same"),
+    ('{"question": "a"}', "has the columns question"),
+    ("[" * 100_000, "nested too deeply"),
+    ('{"text": ' + "9" * 5000 + "}", "cannot be read"),
+    (r'{"text": "\ud800"}', "half of a surrogate pair"),
+    (json.dumps({"text": "a" * 10_000_001}), "MB; the limit is 10 MB"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), BAD_ROWS)
 def test_a_bad_row_is_named_with_its_reason(tmp_path: Path, row: str, reason: str) -> None:
     (tmp_path / "d.jsonl").write_text(f"{json.dumps(ROWS[0])}\n{row}\n")
     with pytest.raises(UserError, match=f"row 2: .*{reason}"):

@@ -6,6 +6,7 @@ import pytest
 from conftest import read
 from ruamel.yaml import YAML
 
+from tuning_image import arguments
 from tuning_image.errors import UserError
 
 KAITO_QLORA = """
@@ -104,3 +105,15 @@ def test_an_unknown_flag_is_a_user_error(tmp_path: Path) -> None:
 def test_2e_5_is_a_number_as_users_mean_it(tmp_path: Path) -> None:
     found = read(tmp_path, "d", "--set", "TrainingArguments.learning_rate=2e-4").config.TrainingArguments
     assert found.learning_rate == 2e-4
+
+
+def test_paths_come_from_the_environment_where_no_flag_names_them() -> None:
+    environment = {
+        "TUNING_MODEL": "/m",
+        "TUNING_DATA": "/a.jsonl /b.jsonl",
+        "TUNING_OUTPUT": "/o",
+        "TUNING_CONFIG": "/c",
+    }
+    found = arguments.parse(["--output=/mine"], environment)
+    assert (found.model, found.data, found.config) == ("/m", ("/a.jsonl", "/b.jsonl"), Path("/c"))
+    assert found.output == Path("/mine") and arguments.parse(["--data", "/x"], environment).data == ("/x",)

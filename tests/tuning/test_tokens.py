@@ -32,8 +32,11 @@ FOUR_TURNS = (
     ("user", " One? "), ("assistant", " Uno. "), ("user", "Two?"), ("assistant", "Dos.\n"),
     ("user", "Uno."), ("assistant", "Yes, Uno."),
 )  # fmt: skip
-# Shapes that models come with, without {% generation %}; most strip what a turn says.
+# Shapes that models come with, all but the first without {% generation %}; most strip what a turn says.
 TEMPLATES = {
+    "marked": "{% for m in messages %}{% if m.role == 'assistant' %}"
+    "<a>{% generation %}{{ m.content }}<e>{% endgeneration %}"
+    "{% else %}<{{ m.role }}>{{ m.content }}<e>{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}",
     "brackets": "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content|trim }} [/INST]"
     "{% else %} {{ m.content|trim }}</s>{% endif %}{% endfor %}",
     "gemma": "{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ def test_the_result_has_tokenizer_template_card_and_picture(whole_run: Path) -> 
     assert (whole_run / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_card_has_data_metrics_settings_and_versions(whole_run: Path, tiny_folder: Path) -> None:
+    card = (whole_run / "adapter" / "README.md").read_text()
+    assert f"base_model: {tiny_folder}\n" in card and f"| torch | {version('torch')} |" in card
+    assert f"| sources | {whole_run.parent / 'chats.jsonl'} |" in card and "| rows_train | 12 |" in card
+    assert "| steps | 6 |" in card and "| eval_loss |" not in card  # nothing was evaluated
+    assert "- `LoraConfig.lora_dropout = 0.1 (--set)`" in card
+
+
 def interrupted_after(step: int, output: Path) -> None:
     """Makes a finished run one that was killed after this step, of which there is a checkpoint."""
     shutil.rmtree(output / "adapter")
@@ -125,19 +134,25 @@ def interrupted_after(step: int, output: Path) -> None:
             shutil.rmtree(path)
 
 
-def test_how_often_it_talks_and_saves_may_change_from_one_start_to_the_next(
+def test_how_often_it_talks_saves_and_evaluates_may_change_from_one_start_to_the_next(
     tmp_path: Path, chats: Path, tiny_folder: Path
 ) -> None:
-    def learn(**chosen: object) -> None:
-        flags = [part for name, value in chosen.items() for part in ("--set", f"TrainingArguments.{name}={value}")]
-        running.run(settings(tmp_path, chats, tiny_folder, *flags, "--set", "TrainingArguments.save_total_limit=9"))
+    always = {"save_total_limit": 9, "save_strategy": "steps", "eval_strategy": "steps"}
 
-    learn(logging_steps=1, save_strategy="steps", save_steps=1)
+    def learn(**chosen: object) -> None:
+        named = (always | chosen).items()
+        flags = [part for name, value in named for part in ("--set", f"TrainingArguments.{name}={value}")]
+        running.run(settings(tmp_path, chats, tiny_folder, *flags, "--set", "DatasetConfig.train_test_split=0.7"))
+
+    def steps(name: str) -> list[int]:
+        return [entry["step"] for entry in progress.entries(tmp_path / progress.FILE) if name in entry]
+
+    learn(logging_steps=1, save_steps=1, eval_steps=1)
     interrupted_after(2, tmp_path)
-    learn(logging_steps=2, save_strategy="steps", save_steps=3)
-    logged = [entry["step"] for entry in progress.entries(tmp_path / progress.FILE)]
+    learn(logging_steps=2, save_steps=3, eval_steps=5)
+    assert steps("loss") == [1, 2, 4, 6] and steps("eval_loss") == [1, 2, 5, 6]
     saved = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-    assert logged == [1, 2, 4, 6] and saved == {f"checkpoint-{step}" for step in (1, 2, 3, 6)}
+    assert saved == {f"checkpoint-{step}" for step in (1, 2, 3, 6)}
 
 
 def test_equal_seed_equal_loss(whole_run: Path, tmp_path: Path, tiny_folder: Path) -> None:

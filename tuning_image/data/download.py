@@ -51,7 +51,7 @@ def fetch(url: str, cache: Path, sha256: str | None, allow_private: bool) -> Pat
     target = folder / (Path(unquote(parts.path)).name or "data")
     if not target.exists():
         _download(url, target, allow_private)
-    check_sha256(target, sha256, _shown(url))
+    check_sha256(target, sha256, shown(url))
     return target
 
 
@@ -78,10 +78,10 @@ def _download(url: str, target: Path, allow_private: bool) -> None:
                 _version(part).unlink(missing_ok=True)
                 return
             except (httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
-                raise UserError(f"--data {_shown(url)}: leads nowhere: {error}") from None
+                raise UserError(f"--data {shown(url)}: leads nowhere: {error}") from None
             except (httpx.TransportError, httpcore.NetworkError, socket.gaierror, _IncompleteError) as error:
                 problem = str(error) or type(error).__name__
-    raise TryAgainError(f"--data {_shown(url)}: {problem}, {ATTEMPTS} times")
+    raise TryAgainError(f"--data {shown(url)}: {problem}, {ATTEMPTS} times")
 
 
 class _IncompleteError(Exception):
@@ -96,7 +96,7 @@ def _continue(client: httpx.Client, url: str, part: Path) -> None:
             part.unlink()
             raise _IncompleteError("the file changed while it was fetched")
         if answer.status_code in CLIENT_FAULTS:
-            raise UserError(f"--data {_shown(url)}: the server answers {answer.status_code} {answer.reason_phrase}")
+            raise UserError(f"--data {shown(url)}: the server answers {answer.status_code} {answer.reason_phrase}")
         if answer.status_code not in (200, 206):
             raise _IncompleteError(f"the server answers {answer.status_code} {answer.reason_phrase}")
         resumed = answer.status_code == 206
@@ -142,7 +142,7 @@ def _transport(allow_private: bool) -> httpx.HTTPTransport:
     return transport
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Without the query and the login, which may be secrets (SAS tokens)."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{parts.path}"

@@ -1,6 +1,7 @@
 """What `--data` names → files on this disk. Called by data.loading.
 
-`PATH_OR_URL#sha256=HEX&weight=2`: the checksum is compared, the weight says how often its rows count.
+`PATH_OR_URL#sha256=HEX&weight=2`: the checksum is compared, the weight says how often its rows count. `hf://` is the
+Hugging Face Hub.
 """
 
 import math
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from tuning_image.data import download
+from tuning_image.data import download, hub
 from tuning_image.data.rows import FORMATS
 from tuning_image.errors import UserError
 
@@ -42,15 +43,23 @@ def parse(text: str) -> Source:
     return Source(place, options.get("sha256"), weight)
 
 
+def shown(place: str) -> str:
+    """A place without the login and the query of its address."""
+    return download.shown(place) if "://" in place else place
+
+
 def files(source: Source, cache: Path, wanted: str | None, allow_private: bool) -> Sequence[Path]:
     """The data files of a source, by name; a URL is fetched first.
 
     Raises:
         UserError: If there is none.
     """
-    if "://" in source.place:
+    if source.place.startswith(hub.PREFIX):
+        path = hub.fetch(source.place, cache)
+    elif "://" in source.place:
         return [download.fetch(source.place, cache, source.sha256, allow_private)]
-    path = Path(source.place)
+    else:
+        path = Path(source.place)
     if wanted:
         path = path / wanted
     if path.is_file():
@@ -58,6 +67,8 @@ def files(source: Source, cache: Path, wanted: str | None, allow_private: bool) 
         return [path]
     if not path.is_dir():
         raise UserError(f"--data {path}: there is no such file or folder")
+    if source.sha256:
+        raise UserError(f"--data {path}: is a folder, and #sha256 is of one file; name the file")
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() in FORMATS and p.is_file())
     found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts)]
     if not found:
