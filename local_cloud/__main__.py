@@ -80,8 +80,11 @@ def _build(options: argparse.Namespace) -> int:
         _say(reason)
         return 0
     packages.ensure(_say)  # first: apt runs once at a time
+    lacking = node_images.no_room() if options.images else None
+    if lacking:
+        _say(f"not built: {lacking}")
     with futures.ThreadPoolExecutor(1) as pool:  # Go wants the cores, the images the network
-        images = pool.submit(node_images.prepare, Images(), _say) if options.images else None
+        images = pool.submit(node_images.prepare, Images(), _say) if options.images and not lacking else None
         _say(f"built: {Toolchain().build(_say)}")
         real_nodes.prepare(_say)
         if images:

@@ -20,6 +20,7 @@ from local_cloud.images import Images
 from local_cloud.real import packages
 from local_cloud.real.programs import ORAS, puller_toolchain
 
+FIRST_BUILD_BYTES = 28 * 10**9  # images and what nodes have of them (images.COST), and room to work
 REGISTRY = "local-cloud.invalid"  # no registry has this name: nodes find the images at home
 BUILDS = ("cpu", "cu126", "cu132")  # all that a plan may ask for: what a GPU node stands for, its images do too
 DEBIAN = {  # Debian's package in the place of an image that is in no registry that is reached here
@@ -49,6 +50,18 @@ def ready() -> Path | None:
     record = folder() / "key"
     made = _generation(record.read_text()) if record.exists() else None
     return made if made and made.exists() else None
+
+
+def no_room() -> str | None:
+    """Why they are not built on this machine, if it lacks the disk for the first time."""
+    folder().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder()).free
+    if ready() or free >= FIRST_BUILD_BYTES:
+        return None
+    return (
+        f"images need {FIRST_BUILD_BYTES / 1e9:.0f} GB of disk the first time, {cache_root()} has {free / 1e9:.0f} GB "
+        "free: make room, or set KAITO_CACHE to a larger disk"
+    )
 
 
 def _generation(key: str) -> Path:

@@ -1,6 +1,5 @@
 """One local cloud with real nodes, and our images on them, for all tests of this folder."""
 
-import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -10,14 +9,14 @@ import pytest
 
 from local_cloud import inputs
 from local_cloud.guarded import guarded
-from local_cloud.images import TOOLS, Images
+from local_cloud.images import Images
 from local_cloud.instance import Instance
 from local_cloud.providers.azure_native import Arm
 from local_cloud.real import node_images
 from local_cloud.real.refusal import refusal
 from tests.containers.real_cluster import Cluster, quickstart
 
-REASON = refusal() or ("needs `python -m local_cloud build --images`" if None in map(shutil.which, TOOLS) else "")
+REASON = refusal() or node_images.no_room() or ""
 
 
 @pytest.fixture(scope="session")
