@@ -1,5 +1,6 @@
 """Models of Hugging Face: what arrives is whole or not there, what breaks is named. Against a stand-in of the hub."""
 
+import hashlib
 import json
 import os
 import re
@@ -56,8 +57,8 @@ def unfinished(cache: Path) -> list[Path]:
 
 def weights_held(cache: Path, remote: Hub) -> int:
     """Bytes of the unfinished weights, beside which smaller files may grow."""
-    parts = cache.rglob(f"{remote.entry('model.safetensors')['oid']}.incomplete")
-    return sum(part.stat().st_size for part in parts)
+    name = hashlib.sha256(remote.contents["model.safetensors"]).hexdigest()
+    return sum(part.stat().st_size for part in cache.rglob(f"{name}.incomplete"))
 
 
 def test_a_model_arrives_whole_and_is_not_fetched_again(remote: Hub, tmp_path: Path):
