@@ -53,5 +53,7 @@ def _histogram(path: Path, lengths: Sequence[int], max_length: int) -> None:
     if max(lengths) > 0.8 * max_length:
         axes.axvline(max_length, color="#cc3311", linestyle="--", label=f"max_length {max_length}")
         axes.legend()
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     axes.set(title="Length of the training rows", xlabel="tokens", ylabel="rows")
     figure.savefig(path, dpi=110)
