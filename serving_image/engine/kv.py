@@ -121,16 +121,16 @@ class Pool:
         one, other = self.rows[first], self.rows[second]
         for memory in (self.keys, self.values):
             for here, there in zip(memory.row(first), memory.row(second), strict=True):
-                saved = _begin(here, one).clone()
-                _begin(here, other).copy_(_begin(there, other))
-                _begin(there, one).copy_(saved)
+                saved = _begin(here, len(one.tokens)).clone()
+                _begin(here, len(other.tokens)).copy_(_begin(there, len(other.tokens)))
+                _begin(there, len(one.tokens)).copy_(saved)
         self.rows[first], self.rows[second] = other, one
         one.index, other.index = second, first
 
 
-def _begin(states: torch.Tensor, row: Row) -> torch.Tensor:
-    """Of all layers of a row, (..., length, heads, dim), as many tokens as `row` holds."""
-    return states.narrow(-3, 0, len(row.tokens))
+def _begin(states: torch.Tensor, tokens: int) -> torch.Tensor:
+    """The first tokens of all layers of a row, (..., length, heads, dim)."""
+    return states.narrow(-3, 0, tokens)
 
 
 class Store:
@@ -213,7 +213,7 @@ def copy_prefix(source: Row, target: Row, length: int) -> None:
     memories = ((source.pool.keys, target.pool.keys), (source.pool.values, target.pool.values))
     for origin, destination in memories:
         for held, new in zip(origin.row(source.index), destination.row(target.index), strict=True):
-            new.narrow(-3, 0, length).copy_(held.narrow(-3, 0, length))
+            _begin(new, length).copy_(_begin(held, length))
     target.tokens = source.tokens[:length]
     target.ready = min(source.ready, length)
     target.owner = source.owner

@@ -113,18 +113,18 @@ def quickstart(cluster: Cluster) -> list[dict[str, Any]]:
 def serving(cluster: Cluster, name: str, *adapters: dict[str, Any]) -> dict[str, Any]:
     """A Workspace that serves the small model on a node without GPUs."""
     part = {"preset": {"name": MODEL}, **({"adapters": list(adapters)} if adapters else {})}
+    return workspace(cluster, name, {"kaito.sh/runtime": "transformers"}, inference=part)
+
+
+def workspace(cluster: Cluster, name: str, annotations: dict[str, str], **part: dict[str, Any]) -> dict[str, Any]:
+    """A Workspace with the small model's weights on a node without GPUs; `part` is its inference or its tuning."""
+    weights = {"pulumi.kaito.sh/weights": f"hostPath:{cluster.model}"}
     return {
         "apiVersion": "kaito.sh/v1beta1",
         "kind": "Workspace",
-        "metadata": {
-            "name": name,
-            "annotations": {
-                "kaito.sh/runtime": "transformers",
-                "pulumi.kaito.sh/weights": f"hostPath:{cluster.model}",
-            },
-        },
+        "metadata": {"name": name, "annotations": {**annotations, **weights}},
         "resource": {"instanceType": CPU, "labelSelector": {"matchLabels": {"app": name}}},
-        "inference": part,
+        **part,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.real_cluster import CPU, MODEL, Cluster, until
+from tests.containers.real_cluster import MODEL, Cluster, until, workspace
 
 pytestmark = pytest.mark.timeout(900)
 CONFIG = """
@@ -27,25 +27,8 @@ def config(name: str, steps: int) -> dict[str, Any]:
 def job(cluster: Cluster, name: str, settings: str, output: dict[str, Any]) -> dict[str, Any]:
     """A Workspace that tunes the small model for a few steps and serves nothing."""
     data = {"image": f"{cluster.registry}/messages:1", "imagePullSecrets": ["registry-login"]}
-    return {
-        "apiVersion": "kaito.sh/v1beta1",
-        "kind": "Workspace",
-        "metadata": {
-            "name": name,
-            "annotations": {
-                "pulumi.kaito.sh/serve": "false",
-                "pulumi.kaito.sh/weights": f"hostPath:{cluster.model}",
-            },
-        },
-        "resource": {"instanceType": CPU, "labelSelector": {"matchLabels": {"app": name}}},
-        "tuning": {
-            "preset": {"name": MODEL},
-            "method": "lora",
-            "config": settings,
-            "input": data,
-            "output": output,
-        },
-    }
+    part = {"preset": {"name": MODEL}, "method": "lora", "config": settings, "input": data, "output": output}
+    return workspace(cluster, name, {"pulumi.kaito.sh/serve": "false"}, tuning=part)
 
 
 def kept_in(folder: Path) -> dict[str, Any]:
