@@ -57,6 +57,11 @@ class Settings:
     cuda_graphs: str = setting("on", choice("on", "off"), "on GPUs: record steps of one shape, and replay them")
     threads: int = setting(0, nonnegative, "CPU threads of the model; 0: one per core")
     adapter: tuple[AdapterSpec, ...] = setting((), adapters, "NAME=FOLDER[:STRENGTH], repeatable; a LoRA adapter")
+    adapter_base: str = setting(
+        "checked",
+        choice("checked", "any"),
+        "checked: adapters whose adapter_config.json names another model are refused",
+    )
     max_model_len: int | None = setting(None, optional_whole, "longest prompt plus answer; default: the model's")
     max_running: int = setting(64, whole, "requests computed at a time")
     kv_cache_bytes: int | None = setting(None, optional_bytes, "memory for keys and values; default: from free memory")
@@ -68,7 +73,9 @@ class Settings:
     first_token_timeout: float = setting(600.0, seconds, "seconds to the first token; 0: no limit")
     total_timeout: float = setting(1800.0, seconds, "seconds to the last token; 0: no limit")
     drain_timeout: float = setting(100.0, seconds, "seconds after SIGTERM for running requests to finish")
-    liveness_timeout: float = setting(60.0, seconds, "seconds without a step, with work there, until not alive")
+    liveness_timeout: float = setting(
+        60.0, seconds, "seconds without a step, with work there, until not alive; 0: no limit"
+    )
     write_timeout: float = setting(60.0, seconds, "seconds a client may leave its stream unread; 0: no limit")
     api_key_file: Path | None = setting(None, optional_path, "API keys, one a line; read again when the file changes")
     admin_key_file: Path | None = setting(None, optional_path, "keys for /v1/adapters, which is off without them")
@@ -84,6 +91,11 @@ class Settings:
     def model_name(self) -> str:
         """What clients call the model."""
         return self.served_model_name or Path(self.model.rstrip("/")).stem.lower()
+
+    @property
+    def adapters_base(self) -> str:
+        """What adapters must name as their base; empty where that is not checked."""
+        return self.model if self.adapter_base == "checked" else ""
 
     def lines(self) -> list[str]:
         """`name = value (origin)`, one a setting, for the first lines of the log."""

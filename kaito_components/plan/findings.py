@@ -9,7 +9,7 @@ from dataclasses import replace
 from kaito_components import names
 from kaito_components.errors import Finding, Severity
 from kaito_components.plan.nodes import MOST_OS_DISK_GIB
-from kaito_components.plan.runtime import BFLOAT16_MIN_CAPABILITY, preset_ref
+from kaito_components.plan.runtime import BFLOAT16_MIN_CAPABILITY, REASONING_PARSERS, TOOL_PARSERS, preset_ref
 from kaito_components.plan.types import Hardware, NodeOptions, Plan
 from kaito_components.presets import tunable_presets
 from kaito_components.sizing.estimator import DEEP_GEMM_MIN_CAPABILITY, VLLM_MIN_CAPABILITY
@@ -31,6 +31,7 @@ def findings_of(plan: Plan, hardware: Hardware, nodes: NodeOptions, image_regist
     """Everything about runtime, tuning, weights, nodes and what is set without effect."""
     yield from _about_runtime(plan, hardware)
     yield from _about_idle_gpus(plan, hardware)
+    yield from _about_parsers(plan)
     yield from _about_adapters(plan)
     yield from _about_context(plan)
     yield from _about_tuning(plan, hardware)
@@ -84,6 +85,24 @@ def _about_idle_gpus(plan: Plan, hardware: Hardware) -> Iterator[Finding]:
         text = f"{place} has {hardware.gpus} GPUs, and the transformers runtime computes on one of them; choose a size "
         text += "with one GPU" + (", or the vllm runtime" if "vllm" in plan.preset.runtimes else "")
         yield finding(plan.spec, "warning", "idle-gpus", "resource.instanceType", text)
+
+
+def _about_parsers(plan: Plan) -> Iterator[Finding]:
+    """Formats of tool calls and reasoning that vLLM reads and our serving image does not."""
+    preset = plan.preset
+    if preset is None or plan.runtime != "transformers" or plan.runtime not in preset.runtimes or plan.spec.tuning:
+        return
+    named = (
+        ("tool_call_parser", preset.tool_call_parser, TOOL_PARSERS, "tool calls"),
+        ("reasoning_parser", preset.reasoning_parser, REASONING_PARSERS, "reasoning"),
+    )
+    for field, parser, known, what in named:
+        if parser and parser not in known:
+            text = (
+                f"{field} of {preset.name} is {parser}, which the transformers runtime does not read: {what} will be "
+            )
+            text += f"text of the answer; it reads {', '.join(known)}; choose the vllm runtime, or take {field} out"
+            yield finding(plan.spec, "warning", "parser-not-read", "inference.preset.name", text)
 
 
 def _about_adapters(plan: Plan) -> Iterator[Finding]:

@@ -22,7 +22,8 @@ WEIGHTS_PATH = "/workspace/weights"
 CONFIG_PATH = "/mnt/config"
 API_KEY_PATH = "/mnt/api-key"
 TOOL_PARSERS = (  # of our serving image, as the next ones
-    *("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json", "functiongemma", "openai"),
+    *("hermes", "granite4", "qwen3_coder", "deepseek_v3", "mistral", "llama3_json", "phi4_mini_json"),
+    *("functiongemma", "openai"),
 )
 REASONING_PARSERS = ("deepseek_r1", "deepseek_v3", "qwen3", "openai_gptoss")
 TEMPLATES_PATH = "/workspace/chat_templates"  # in KAITO's base image

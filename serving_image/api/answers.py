@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from serving_image.api import traces
 from serving_image.api.admission import Ticket
@@ -178,6 +178,10 @@ async def _one(
                 yield piece
             if piece.finish:
                 return
+    except Refusal as refusal:
+        if times.started:
+            refusal.usage = replace(usage, reasoning_tokens=None).body()  # which is not told apart yet
+        raise
     finally:
         await stream.aclose()  # type: ignore[attr-defined]
 

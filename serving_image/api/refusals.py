@@ -31,6 +31,7 @@ class ErrorObject(BaseModel):
     type: str
     param: str | None
     code: str | None
+    usage: dict[str, Any] | None = None
 
 
 class ErrorBody(BaseModel):
@@ -46,7 +47,9 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 
 class Refusal(Exception):
-    """A request that is not answered, and why."""
+    """A request that is not answered, and why; `usage` is what it cost all the same, where it cost something."""
+
+    usage: dict[str, object] | None = None
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None, retry_after: int = 0
@@ -57,11 +60,14 @@ class Refusal(Exception):
     def body(self) -> dict[str, Any]:
         """OpenAI's error object."""
         kind = TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error if self.usage is None else {**error, "usage": self.usage}}
 
     def headers(self) -> dict[str, str]:
-        """When to come back, where that helps."""
+        """When to come back, where that helps. OpenAI's clients ask twice more after a 408."""
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after else {}
+        if self.status == 408 and self.usage is not None:
+            headers["X-Should-Retry"] = "false"
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
 
 

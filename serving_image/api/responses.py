@@ -35,9 +35,10 @@ async def responses(body: ResponsesBody, request: Request) -> Any:
     with _own_names():
         job, form = await jobs.chat(server, chat_of(body), response_id)
     charge(request.state.key, [job])
-    events = _events(server, body, job, form, _head(server, body, job, response_id))
+    usage = Usage()
+    events = _events(server, body, job, form, _head(server, body, job, response_id), usage)
     if body.stream:
-        return await respond.stream(request, _numbered(events), server.settings.write_timeout, named=True)
+        return await respond.stream(request, _numbered(events, usage), server.settings.write_timeout, named=True)
     return await respond.while_connected(request, lambda: _last(events))
 
 
@@ -86,10 +87,10 @@ def _head(server: Server, body: ResponsesBody, job: Job, response_id: str) -> di
 
 
 async def _events(
-    server: Server, body: ResponsesBody, job: Job, form: reading.Form, head: dict[str, Any]
+    server: Server, body: ResponsesBody, job: Job, form: reading.Form, head: dict[str, Any], usage: Usage
 ) -> AsyncIterator[Event]:
     """The stream's events; the last one has the whole response."""
-    usage, output, reader = Usage(), Output(), form.answer()
+    output, reader = Output(), form.answer()
     begun, finish = False, None
     with_logprobs = LOGPROBS in (body.include or ())
     async for piece in answer(server, [job], usage):
@@ -119,7 +120,7 @@ async def _last(events: AsyncIterator[Event]) -> dict[str, Any]:
     return response
 
 
-async def _numbered(events: AsyncIterator[Event]) -> AsyncIterator[respond.Event]:
+async def _numbered(events: AsyncIterator[Event], usage: Usage) -> AsyncIterator[respond.Event]:
     """The events as they go out; an error after the first is one of them."""
     numbers = itertools.count()
     head: dict[str, Any] | None = None
@@ -132,7 +133,7 @@ async def _numbered(events: AsyncIterator[Event]) -> AsyncIterator[respond.Event
             raise
         refusal = problem if isinstance(problem, Refusal) else crashed(problem)
         error = {"code": "server_error", "message": refusal.message}
-        failed = {**head, "status": "failed", "error": error}
+        failed = {**head, "status": "failed", "error": error, "usage": _usage(usage)}
         yield {"type": "response.failed", "response": failed, "sequence_number": next(numbers)}
 
 

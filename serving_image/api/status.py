@@ -58,11 +58,20 @@ async def health(request: Request) -> Response:
 
 @monitoring.get("/health/live")
 async def live(request: Request) -> Response:
-    """503 where work is there and nothing moves; a busy or a loading server is alive."""
+    """503 where work is there and nothing moves; a busy or a loading server is alive. The body has what it goes by."""
     server = server_of(request)
-    stalled = server.engine.stalled_seconds()
-    alive = server.engine.state != "failed" and stalled < server.settings.liveness_timeout
-    return JSONResponse({"alive": alive, "seconds_without_step": round(stalled, 1)}, 200 if alive else 503)
+    engine, limit = server.engine, server.settings.liveness_timeout
+    stalled, age = engine.stalled_seconds(), engine.last_token_age()
+    alive = engine.state != "failed" and (not limit or stalled < limit)
+    body = {
+        "alive": alive,
+        "state": engine.state,
+        "requests": server.gate.inside,
+        "seconds_without_step": round(stalled, 1),
+        "liveness_timeout_seconds": limit,
+        "last_token_age_seconds": None if age is None else round(age, 1),
+    }
+    return JSONResponse(body, 200 if alive else 503)
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)

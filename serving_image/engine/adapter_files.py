@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,17 +20,21 @@ from serving_image.errors import AdapterError
 from serving_image.setting_types import AdapterSpec
 
 MAX_RANK = 256
+HUB_NAME = re.compile(r"[\w.-]+/([\w.-]+)")  # OWNER/NAME: owners differ between mirrors
+# How weights are stored makes no other model. Source: names of quantized checkpoints on Hugging Face.
+STORED = re.compile(r"(-(unsloth|bnb|awq|gptq|gguf|fp8|nf4|bf16|fp16|4bit|8bit|int4|int8|w4a16))+$")
 PREFIX = "base_model.model."
 _loads = itertools.count(1)
 
 
-def read(spec: AdapterSpec, model: Any) -> Adapter:
-    """The adapter, ready to be added.
+def read(spec: AdapterSpec, model: Any, served: str = "") -> Adapter:
+    """The adapter, ready to be added. `served` is the model's id, where its adapters must name it as their base.
 
     Raises:
         AdapterError: With the file, what is wrong in it and what would be right.
     """
     config = _config(spec)
+    _check_base(spec, config.base_model_name_or_path or "", served)
     weights = _weights(spec)
     matrices = {}
     for name in sorted({key.rpartition(".lora_")[0] for key in weights}):
@@ -62,6 +67,23 @@ def _config(spec: AdapterSpec) -> Any:
     if named := [name for name, given in refused.items() if given]:
         raise _wrong(spec, f"{', '.join(named)} of adapter_config.json cannot be served; merge the adapter instead")
     return config
+
+
+def _check_base(spec: AdapterSpec, named: str, served: str) -> None:
+    """Models of one size differ in what they learned; a folder's name tells nothing, so only two ids are compared."""
+    made_for, here = _model_name(named), _model_name(served)
+    if made_for and here and made_for != here:
+        raise _wrong(
+            spec,
+            f"base_model_name_or_path of adapter_config.json is {named}, and {served} is served; serve that model, "
+            "correct the name, or start with --adapter-base any",
+        )
+
+
+def _model_name(text: str) -> str:
+    """Of an id of Hugging Face, without its owner; empty for folders."""
+    found = HUB_NAME.fullmatch(text)
+    return STORED.sub("", found[1].lower().removeprefix("meta-")) if found and not Path(text).exists() else ""
 
 
 def _weights(spec: AdapterSpec) -> dict[str, torch.Tensor]:

@@ -40,7 +40,7 @@ def build(settings: Settings, source: Source) -> tuple[Stepper | Stock, Grammars
     else:
         stepper, info = _batching(settings, loaded, adapters, shape)
     for spec in settings.adapter:  # now that the layers they change are what they stay
-        adapters.add(adapter_files.read(spec, loaded.model))
+        adapters.add(adapter_files.read(spec, loaded.model, settings.adapters_base))
     return stepper, Grammars(source, info.vocabulary), info
 
 

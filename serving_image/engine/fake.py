@@ -23,6 +23,7 @@ class FakeEngine:
         self._pace = pace_seconds
         self._inside = 0
         self._moved = time.monotonic()
+        self._last_token: float | None = None
 
     async def submit(self, request: Request) -> AsyncIterator[Progress]:
         """As in protocol.Engine."""
@@ -56,8 +57,12 @@ class FakeEngine:
         """As in protocol.Engine."""
         return time.monotonic() - self._moved if self._inside else 0.0
 
+    def last_token_age(self) -> float | None:
+        """As in protocol.Engine."""
+        return None if self._last_token is None else time.monotonic() - self._last_token
+
     async def _tick(self) -> None:
         await asyncio.sleep(self._pace)
         while self.paused.is_set():
             await asyncio.sleep(0.01)
-        self._moved = time.monotonic()
+        self._moved = self._last_token = time.monotonic()

@@ -46,6 +46,7 @@ class ProcessEngine:
         self._calls: dict[int, asyncio.Future[str]] = {}
         self._numbers = itertools.count()
         self._moved = time.monotonic()
+        self._last_token: float | None = None
         self.process: Any = None
 
     def start(self, source: Source) -> None:
@@ -111,6 +112,10 @@ class ProcessEngine:
         """As in protocol.Engine."""
         return time.monotonic() - self._moved if self._streams else 0.0
 
+    def last_token_age(self) -> float | None:
+        """As in protocol.Engine."""
+        return None if self._last_token is None else time.monotonic() - self._last_token
+
     def _send_all(self, connection: Connection) -> None:
         while True:
             message = self._outbox.get()
@@ -137,12 +142,14 @@ class ProcessEngine:
         match message:
             case Stepped(progress, stats):
                 self.stats = stats
+                if any(each.tokens for each in progress):
+                    self._last_token = self._moved
                 for each in progress:
                     self._deliver(each)
             case Reply(call, error):
                 self._calls.pop(call).set_result(error)
             case Ready(info):
-                self.state, self.info = "ready", info
+                self.state, self.info, self._last_token = "ready", info, self._moved
                 self._on_change()
             case Failed(text):
                 self.state, self.failure = "failed", self.failure or text

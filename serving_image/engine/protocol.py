@@ -46,3 +46,6 @@ class Engine(Protocol):
 
     def stalled_seconds(self) -> float:
         """Since when work is there and nothing happens; 0 while idle or moving."""
+
+    def last_token_age(self) -> float | None:
+        """Seconds since a token was generated, the one before the model was ready included; None before that one."""

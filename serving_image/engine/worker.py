@@ -1,6 +1,7 @@
 """The engine's process: loads the model, then steps while there is work. Started by process.py."""
 
 import logging
+import math
 import signal
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
@@ -47,6 +48,7 @@ class _Loop:
         from serving_image.engine.build import build  # imports torch: seconds, and only in this process
 
         self.connection = connection
+        self._settings = settings
         self.stepper, self.grammars, info = build(settings, source)
         self._compiling: list[tuple[Request, Future[Matcher]]] = []  # grammars, beside the steps
         self._warm_up()
@@ -97,14 +99,20 @@ class _Loop:
         from serving_image.engine import adapter_files
 
         try:
-            self.stepper.adapters.add(adapter_files.read(spec, self.stepper.model))
+            self.stepper.adapters.add(adapter_files.read(spec, self.stepper.model, self._settings.adapters_base))
         except AdapterError as error:
             return str(error)
         return ""
 
     def _warm_up(self) -> None:
         """A real token, before anybody is told that the model is ready."""
-        self.stepper.add(Request("warm-up", (0, 1, 2, 3), 2, Sampling(temperature=0)))
+        self.stepper.add(Request("warm-up", (0, 1, 2, 3), 2, Sampling(temperature=0, logprobs=0)))
         while self.stepper.has_work:
-            if failed := [each for part in self.stepper.step() for each in part if each.finish == "error"]:
-                raise ServingError(f"the model fails its first request: {failed[0].message}")
+            for progress in [each for part in self.stepper.step() for each in part]:
+                if progress.finish == "error":
+                    raise ServingError(f"the model fails its first request: {progress.message}")
+                if any(math.isnan(token.logprob or 0.0) for token in progress.tokens):
+                    raise ServingError(
+                        "the model's first token has no probability (NaN): its weights are damaged, or its numbers are "
+                        "too large for this --dtype; float32 and bfloat16 hold larger ones than float16"
+                    )

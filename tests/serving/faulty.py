@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-POISON = 49_000  # a step whose prompt holds this token raises
+POISON = int(os.environ.get("FAULTY_POISON", "49000"))  # a step whose prompt holds this token raises
 SLOW_SECONDS = float(os.environ.get("FAULTY_SLOW_SECONDS", "0"))  # that a step takes at least
 STEP = "faulty: step with"
 

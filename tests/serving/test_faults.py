@@ -1,6 +1,9 @@
 """What breaks around and inside the engine: each fault against a real process, which serves on."""
 
 import asyncio
+import math
+import multiprocessing
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -8,10 +11,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from safetensors.torch import load_file, save_file
 
+from serving_image.engine.worker import _Loop
+from serving_image.errors import ServingError
+from serving_image.settings import read
+from serving_image.source import Source
 from tests.serving import faulty
 from tests.serving.servers import Running, gauge, running, wait_until
 
+WARM_UP_TOKEN = 3  # one of those that the engine tries itself with
 ENDLESS = {"prompt": "Once", "max_tokens": 8000, "ignore_eos": True}
 
 
@@ -43,6 +52,23 @@ def test_a_step_that_raises_is_a_500_of_its_request_and_the_server_lives(tiny_se
     assert failed.status_code == 500
     assert failed.json()["error"]["type"] == "server_error" and "bad token" in failed.json()["error"]["message"]
     assert complete(tiny_server).status_code == 200
+
+
+def test_a_first_token_that_fails_ends_the_process_and_it_is_never_ready(tiny_model: Path, tmp_path: Path):
+    start = {"module": "tests.serving.faulty", "environment": {"FAULTY_POISON": str(WARM_UP_TOKEN)}}
+    with running(tmp_path, model=str(tiny_model), wait=False, **start) as server:
+        assert server.process.wait(120) == 1
+        assert "engine failed: the model fails its first request: " in server.text() and "bad token" in server.text()
+        assert '"ready: ' not in server.text()
+
+
+def test_a_model_whose_first_token_is_no_number_is_never_ready(tiny_model: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"].fill_(math.nan)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ServingError, match=r"first token has no probability \(NaN\).* too large for this --dtype"):
+        _Loop(multiprocessing.Pipe()[0], read(["--model", str(folder)], {}), Source(folder))
 
 
 def test_a_step_that_raises_does_not_touch_the_others_in_its_batch(tiny_server: Running):

@@ -33,5 +33,6 @@ def test_a_route_of_the_api_is_a_503_that_says_when_to_come_back(loading: TestCl
 
 def test_a_loading_server_is_alive_and_not_ready(loading: TestClient):
     assert loading.get("/health").status_code == 503
-    assert loading.get("/health/live").status_code == 200
+    live = loading.get("/health/live")
+    assert live.status_code == 200 and live.json()["last_token_age_seconds"] is None
     assert loading.get("/metrics").status_code == 200

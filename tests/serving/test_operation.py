@@ -66,7 +66,10 @@ def test_a_stopped_engine_is_not_alive_within_the_limit_and_a_busy_one_is(tmp_pa
             assert http.get("/health/live").status_code == 200
             os.kill(server.engine_pid(), signal.SIGSTOP)
             time.sleep(2.5)
-            assert http.get("/health/live").status_code == 503
+            stalled = http.get("/health/live")
+            assert stalled.status_code == 503 and stalled.json()["requests"] == 1
+            assert stalled.json()["seconds_without_step"] >= stalled.json()["liveness_timeout_seconds"] == 2
+            assert stalled.json()["last_token_age_seconds"] >= 2
             os.kill(server.engine_pid(), signal.SIGCONT)
             wait_until(lambda: http.get("/health/live").status_code == 200)
 

@@ -67,6 +67,8 @@ FOUND: list[tuple[str, str, Workspace, dict[str, Any]]] = [
     ("error", "too-many-nodes", inference(T4, count=2), {}),
     ("warning", "idle-gpus", inference("Standard_NC64as_T4_v3", PHI_3), {}),
     ("warning", "idle-gpus", inference(None, annotations=TRANSFORMERS), {"nodes": replace(EXISTING, gpus_per_node=2)}),
+    ("warning", "parser-not-read", inference(T4), {"model": replace(load_preset(PHI_3), tool_call_parser="kimi_k2")}),
+    ("warning", "parser-not-read", inference(T4), {"model": replace(load_preset(PHI_3), reasoning_parser="glm45")}),
     ("error", "strength-with-vllm", inference(adapters=(ADAPTER,)), {}),
     ("error", "context-beyond-model", inference(A100, PHI_3, config="c"), {"bundle": LONG}),
     ("error", "context-not-a-number", inference(config="c"), {"bundle": config("vllm: {max-model-len: 4k}")}),

@@ -13,7 +13,7 @@ from kaito_components.spec.model import Adapter, DataSource
 from serving_image.errors import SettingsError
 from serving_image.setting_types import AdapterSpec
 from serving_image.settings import read
-from tests.unit.workspaces import A100, CPU, T4, inference, planned
+from tests.unit.workspaces import A100, CPU, T4, codes, inference, planned
 
 
 def test_flags_win_over_variables_and_the_origin_is_told():
@@ -127,6 +127,7 @@ def test_every_preset_of_this_runtime_hands_its_parsers_to_the_image():
     served = [preset for preset in map(load_preset, preset_names()) if "transformers" in preset.runtimes]
     for preset in served:
         made = planned(inference(A100, preset.name, annotations={"kaito.sh/runtime": "transformers"}))
+        assert "parser-not-read" not in codes(made, "warning")
         settings = read(made.command[3:], {})
         assert settings.tool_call_parser == (preset.tool_call_parser or "none"), preset.name
         assert settings.reasoning_parser == (preset.reasoning_parser or "none"), preset.name
