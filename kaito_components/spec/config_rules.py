@@ -88,7 +88,7 @@ def _is_count(value: Any) -> bool:
 
 def _of_quantization(bits: Mapping[str, Any], method: str) -> Iterator[Doubt]:
     four, eight = bits.get("load_in_4bit"), bits.get("load_in_8bit")
-    odd = [f"load_in_{n}bit" for n, value in ((4, four), (8, eight)) if not isinstance(value, bool | None)]
+    odd = [name for name in ("load_in_4bit", "load_in_8bit") if not isinstance(bits.get(name, False), bool)]
     if odd:
         yield "error", "quantization", f"QuantizationConfig.{odd[0]} must be true or false"
     elif four and eight:

@@ -41,6 +41,7 @@ TRAINING_RULES = [
     ("training_config: {Other: {}, QuantizationConfig: {load_in_8bit: true}}", "config-section", "Other is unknown"),
     ("training_config: {QuantizationConfig: {load_in_4bit: true, load_in_8bit: true}}", "quantization", "keep one"),
     ("training_config: {QuantizationConfig: {load_in_4bit: 1}}", "quantization", "true or false"),
+    ("training_config: {QuantizationConfig: {load_in_4bit: null}}", "quantization", "true or false"),
     ("training_config: {QuantizationConfig: [a]}", "config-content", "must be a mapping"),
     ("training_config: {QuantizationConfig: {load_in_4bit: false}}", "quantization", "contradicts the method qlora"),
     ("training_config: [a]", "config-content", "no mapping training_config"),
