@@ -16,7 +16,7 @@ from transformers import AutoConfig, LlamaConfig, Phi3Config, Qwen2Config
 from tuning_image import run as running
 from tuning_image.data.tokens import Tokens
 from tuning_image.errors import TryAgainError, UserError
-from tuning_image.training import batches, estimate, fitting, losses, model, room, shape
+from tuning_image.training import batches, estimate, fitting, lean, losses, model, room, shape, short_rows
 
 GB = 10**9
 LINES = (Path(__file__).parents[1] / "data" / "tuning_peaks.csv").read_text().splitlines()
@@ -51,13 +51,29 @@ def test_numbers_are_counted_from_the_config_alone(name: str, tmp_path: Path) ->
     assert in_pieces and (found.hidden, found.layers, found.vocabulary) == (numbers[1], numbers[3], numbers[0])
 
 
+@pytest.fixture(params=[True, False], ids=["lean", "own layers"])
+def is_lean(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Layers as on a CPU, or as on a GPU."""
+    if not request.param:
+        monkeypatch.setattr(lean, "KNOWN", ())
+        monkeypatch.setattr(lean, "make", lambda _: None)
+        monkeypatch.setattr(short_rows, "LONGEST", 0)
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("dora", ["false", "true"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_formula_counts_what_the_layers_keep(tmp_path: Path, chats: Path, tiny_folder: Path, dtype: str) -> None:
+def test_the_formula_counts_what_the_layers_keep(
+    tmp_path: Path, chats: Path, tiny_folder: Path, dtype: str, dora: str, is_lean: bool
+) -> None:
     (tmp_path / "out").mkdir()
-    chosen = read(tmp_path / "out", chats, "--set", f"ModelConfig.torch_dtype={dtype}", model=tiny_folder)
+    flags = ("--set", f"ModelConfig.torch_dtype={dtype}", "--set", f"LoraConfig.use_dora={dora}")
+    chosen = read(tmp_path / "out", chats, *flags, model=tiny_folder)
     precision, rows = model.choose_precision(chosen.config), running.prepare(chosen).train
     adapted, batch, kept = model.load(chosen, precision), batches.collate([tuple(rows)]), {}
     known = {p.untyped_storage().data_ptr() for p in adapted.parameters()}
+    tokens = batch["input_ids"].numel()
+    lengths = {tokens, *batch["segments"]}
 
     def keep(found: torch.Tensor) -> torch.Tensor:
         kept[found.untyped_storage().data_ptr()] = found
@@ -65,11 +81,12 @@ def test_the_formula_counts_what_the_layers_keep(tmp_path: Path, chats: Path, ti
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda found: found):
         losses.token_losses(adapted.train(), batch)
-    taken = sum(one.untyped_storage().nbytes() for at, one in kept.items() if at not in known)
+    mine = [one for at, one in kept.items() if at not in known and lengths & set(one.shape)]
+    taken = sum(one.untyped_storage().nbytes() for one in mine)
     training = fitting.training_of(chosen, precision, rows, 1, True)
-    tokens = batch["input_ids"].numel()
-    counted = 2 * tokens * estimate.kept_per_token(shape.measure(chosen, precision)[0], training)
-    assert 0.85 * counted < taken < 1.15 * counted
+    found = shape.measure(chosen, precision)[0]
+    counted = 2 * tokens * estimate.kept_per_token(found, training)
+    assert found.lean == is_lean and 0.85 * counted < taken < 1.15 * counted
 
 
 def test_a_model_too_large_for_this_machine_is_refused_before_it_is_loaded(

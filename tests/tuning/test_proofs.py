@@ -10,11 +10,10 @@ import pytest
 import torch
 from conftest import chat, jsonl
 from test_training import curve, loaded, settings
-from transformers.models.llama.modeling_llama import LlamaMLP
 
 from tuning_image import gauges
 from tuning_image import run as running
-from tuning_image.training import memory, train
+from tuning_image.training import lean, memory, train
 
 
 def test_the_base_weights_stay_as_they_were(tmp_path: Path, chats: Path, tiny_folder: Path) -> None:
@@ -70,13 +69,13 @@ def test_checkpointing_computes_layers_again_and_learns_the_same(
     data, expected = plain
     again: list[int] = []
     monkeypatch.setattr(memory, "give_back_freed", lambda: again.append(0))
-    forward = LlamaMLP.forward
+    forward = lean._network
 
-    def counted(self: Any, *given: Any, **named: Any) -> Any:
+    def counted(*given: Any) -> Any:
         again.append(1)
-        return forward(self, *given, **named)
+        return forward(*given)
 
-    monkeypatch.setattr(LlamaMLP, "forward", counted)
+    monkeypatch.setattr(lean, "_network", counted)
     running.run(settings(tmp_path / "out", data, tiny_folder, "--set", "TrainingArguments.gradient_checkpointing=true"))
     assert curve(tmp_path / "out") == pytest.approx(expected, rel=1e-5)
     assert again == [0] + [1] * 2 * 2 * len(expected)  # two layers, forward and again

@@ -31,6 +31,8 @@ def shape(preset: Preset) -> estimate.Shape:
         feed_forward=wide,
         vocabulary=preset.vocabulary_size,
         adapted_inputs=sum(into for into, _ in sizes),
+        keys=preset.kv_heads * preset.head_size,
+        adapted_outputs=sum(out for _, out in sizes),
     )
 
 

@@ -33,6 +33,10 @@ class Shape:
     feed_forward: int
     vocabulary: int
     adapted_inputs: int  # of one layer: the widths of what goes into each linear layer with an adapter, added up
+    keys: int = 0  # width of the heads of keys together
+    adapted_outputs: int = 0  # of one layer: the widths of what comes out of these layers
+    dora: bool = False
+    lean: bool = False  # whether training.lean computes its layers
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,19 @@ def kept_per_token(shape: Shape, training: Training) -> int:
     """Bytes of one layer and token: norms in 32 bits; queries, keys, values and output of attention; gate, its
     activation and the other half; and what goes into linear layers with an adapter, shared by those with the same.
 
-    DoRA keeps about twice as much, which is not counted.
+    Lean layers keep the inputs of norms, queries, keys and values, gate and the other half, each once and as it is.
     """
-    inputs = training.value_bytes * min(shape.adapted_inputs, 2 * shape.hidden + shape.queries + shape.feed_forward)
-    wide = 3 * shape.feed_forward + 4 * shape.queries
-    return 8 * shape.hidden + training.value_bytes * wide + inputs
+    each = training.value_bytes
+    inputs = each * min(shape.adapted_inputs, 2 * shape.hidden + shape.queries + shape.feed_forward)
+    adapted = inputs if not shape.dora else _kept_by_dora(shape, each, inputs)
+    if shape.lean:
+        return each * 2 * (shape.hidden + shape.keys + shape.feed_forward) + each * shape.queries + adapted
+    return 8 * shape.hidden + each * (3 * shape.feed_forward + 4 * shape.queries) + adapted
+
+
+def _kept_by_dora(shape: Shape, each: int, inputs: int) -> int:
+    """Each adapter keeps its own input in 32 bits, what the layer gives, and what it gives itself in 32 bits."""
+    return (inputs if each == 4 else 4 * shape.adapted_inputs) + (each + 4) * shape.adapted_outputs
 
 
 def likely(parts: tuple[Term, ...]) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import linear
 
 PIECE_BYTES = 128 << 20  # of float32 logits at a time
+CACHED_BYTES = 2 << 20  # of them while their loss is taken
 SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier_scale")
 
 
@@ -30,23 +31,37 @@ class _Pieces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: Any, targets: torch.Tensor) -> torch.Tensor:
         found = torch.empty(len(targets), device=hidden.device)
-        gradient = torch.empty_like(hidden, dtype=torch.float32) if ctx.needs_input_grad[0] else None
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         step = max(16, PIECE_BYTES // (4 * len(weight)))
         for start in range(0, len(targets), step):
             at = slice(start, start + step)
-            logits = linear(hidden[at].to(weight.dtype), weight, bias).float()
-            wanted = targets[at, None]
-            total = logits.logsumexp(1, keepdim=True)
-            found[at] = (total - logits.gather(1, wanted))[:, 0]
+            logits = linear(hidden[at].to(weight.dtype), weight, bias)
+            found[at] = _losses(logits, targets[at, None], gradient is not None)
             if gradient is not None:
-                shares = logits.sub_(total).exp_()
-                shares.scatter_add_(1, wanted, torch.full_like(total, -1.0))
-                gradient[at] = (shares.to(weight.dtype) @ weight).float()
+                gradient[at] = logits @ weight
         ctx.save_for_backward(gradient)
         return found
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
-        # hidden's own type: autograd turns float32 into it
-        return upstream[0][:, None] * gradient, None, None, None
+        return (upstream[0][:, None] * gradient).to(gradient.dtype), None, None, None
+
+
+def _losses(logits: torch.Tensor, targets: torch.Tensor, with_gradient: bool) -> torch.Tensor:
+    """logits (n, V), targets (n, 1) → (n,); of the logits then only their own gradient is left, if it is wanted.
+
+    So few rows at a time that their float32 numbers stay in the processor's cache.
+    """
+    found = torch.empty(len(logits), device=logits.device)
+    few = max(1, CACHED_BYTES // (4 * logits.shape[1]))
+    for start in range(0, len(logits), few):
+        at = slice(start, start + few)
+        full = logits[at].float()
+        largest, own = full.amax(1, keepdim=True), full.gather(1, targets[at])
+        shares = torch.softmax(full, 1)
+        total = largest - shares.amax(1, keepdim=True).log_()  # the logarithm of the sum of exponentials
+        found[at] = (total - own)[:, 0]
+        if with_gradient:
+            logits[at] = shares.scatter_add_(1, targets[at], torch.full_like(total, -1.0))
+    return found

@@ -46,8 +46,13 @@ def load(settings: Settings, precision: Precision) -> Any:
     Raises:
         UserError: If the model's folder is incomplete or the adapter does not fit the model.
     """
+    from tuning_image.training import lean
+
     torch.manual_seed(settings.config.TrainingArguments.seed)
-    return adapted(settings, base_model(settings, precision))
+    model = adapted(settings, base_model(settings, precision))
+    if not uses_gpu(settings.config):
+        lean.make(model)
+    return model
 
 
 def adapted(settings: Settings, base: Any) -> Any:

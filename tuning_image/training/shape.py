@@ -1,11 +1,12 @@
 """How many numbers a model and its adapter have, from its config alone: layers without numbers. Called by fitting."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tuning_image.settings import Settings
-from tuning_image.training import fused, model
+from tuning_image.training import fused, lean, model
 from tuning_image.training.estimate import Shape
 
 
@@ -22,7 +23,9 @@ def measure(settings: Settings, precision: model.Precision) -> tuple[Shape, bool
     try:
         with torch.device("meta"):  # tensors with sizes and without numbers
             base = _base(settings, precision)
-            return of(model.adapted(settings, base)), fused.frozen_head(base) is not None
+            found = of(model.adapted(settings, base))
+        is_lean = not model.uses_gpu(settings.config) and lean.understands(base)
+        return replace(found, lean=is_lean), fused.frozen_head(base) is not None
     except (OSError, ValueError, AttributeError, TypeError, ImportError, RuntimeError) as error:
         raise UnknownShapeError((str(error) or type(error).__name__).splitlines()[0]) from None
 
@@ -63,8 +66,9 @@ def of(adapted: Any) -> Shape:
     if any(p.dim() > 2 for p in frozen):
         raise UnknownShapeError("its experts are no linear layers")
     linear = [m.weight.numel() for m in _linear(adapted)]
-    inputs = sum(module.in_features for module in adapted.modules() if isinstance(module, LoraLayer))
+    layers = [module for module in adapted.modules() if isinstance(module, LoraLayer)]
     heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
     return Shape(
         numbers=sum(p.numel() for p in frozen),
         linear=sum(linear),
@@ -72,10 +76,13 @@ def of(adapted: Any) -> Shape:
         trained=sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
-        queries=heads * (getattr(config, "head_dim", None) or config.hidden_size // heads),
+        queries=heads * width,
         feed_forward=config.intermediate_size,
         vocabulary=config.vocab_size,
-        adapted_inputs=inputs // config.num_hidden_layers,
+        adapted_inputs=sum(layer.in_features for layer in layers) // config.num_hidden_layers,
+        keys=(getattr(config, "num_key_value_heads", None) or heads) * width,
+        adapted_outputs=sum(layer.out_features for layer in layers) // config.num_hidden_layers,
+        dora=any(layer.lora_variant for layer in layers),
     )
 
 
