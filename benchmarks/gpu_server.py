@@ -43,7 +43,7 @@ class Running:
             try:
                 if asyncio.run(send(self.url, [Ask(0, body)]))[0].whole:
                     return
-            except (httpx.HTTPError, RuntimeError) as error:
+            except (OSError, RuntimeError) as error:
                 if self.process.poll() is not None or time.monotonic() > end:
                     raise AssertionError(f"no answer: {error}; the log ends with\n{self.log()[-2500:]}") from None
             time.sleep(0.3)
@@ -64,7 +64,7 @@ def transformers(model: Path, log: Path, dtype: str) -> Iterator[Running]:
     """`transformers serve --continuous-batching`, ready."""
     port = _free_port()
     command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve", str(model)]
-    command += ["--port", str(port), "--dtype", dtype, "--continuous-batching"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", dtype, "--continuous-batching"]
     with _running(command, port, log) as server:
         server.wait_for_token(chat(story(1, 5), 2, str(model)))
         yield server

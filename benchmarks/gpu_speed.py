@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from benchmarks import gpu_server, gpu_serving
@@ -86,8 +87,10 @@ def _milliseconds(stepper: Any, count: int, temperature: float, place: Place) ->
         prompt = tuple(range(10 + index, 70 + index))
         sampling = Sampling(temperature=temperature, seed=index, top_p=0.95 if temperature else 1.0)
         stepper.add(Request(f"{index}", prompt, 400, sampling))
+    began = time.perf_counter()
     while stepper.batch.waiting or any(sequence.missing > 1 for sequence in stepper.batch.running):
         decode(1)
+    prompts = 1000 * (time.perf_counter() - began)
     decode(20)
     whole = statistics.median(decode(30))
     gpu = ""
@@ -105,7 +108,7 @@ def _milliseconds(stepper: Any, count: int, temperature: float, place: Place) ->
             )
     for index in range(count):
         stepper.cancel(f"{index}")
-    return f"{whole:.2f} ms{gpu}"
+    return f"{whole:.2f} ms{gpu}; {count} prompts {prompts:.0f} ms"
 
 
 def serving_memory(place: Place) -> dict[str, Any]:
@@ -114,40 +117,43 @@ def serving_memory(place: Place) -> dict[str, Any]:
         return {"not there": "without a GPU"}
     import torch
 
-    before = torch.cuda.mem_get_info()
+    before, _ = torch.cuda.mem_get_info()
     stepper, _ = gpu_serving.engine(place.large, place, "--dtype", place.dtype, "--max-running", "256")
     weights = torch.cuda.memory_allocated()
     gpu_serving.ask(stepper, gpu_serving.prompts(256), 200)
     torch.cuda.synchronize()
     free, total = torch.cuda.mem_get_info()
+    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    torch.cuda.empty_cache()  # what PyTorch itself does before memory runs out
+    needed, _ = torch.cuda.mem_get_info()
     store = stepper.batch.store
     cache = sum(pool.tokens for pool in store.pools) * store.shape.token_bytes
-    rest = total - free - cache - weights
-    budget = store.budget_tokens * store.shape.token_bytes
-    assert rest < 2.3 * 2**30, f"{rest / 2**30:.2f} GiB beside weights and cache"
-    return {
-        "cache budget GiB": round(budget / 2**30, 1), "free before GiB": round(before[0] / 2**30, 1),
-        "weights GiB": round(weights / 2**30, 2), "cache in use GiB": round(cache / 2**30, 2),
-        "rest GiB": round(rest / 2**30, 2),
+    rest = total - needed - cache - weights
+    found = {
+        "free before": before, "cache budget": store.budget_tokens * store.shape.token_bytes, "weights": weights,
+        "cache in use": cache, "rest": rest, "of it CUDA": total - needed - torch.cuda.memory_reserved(),
+        "reserved by PyTorch and unused": unused, "of it given back": needed - free,
     }  # fmt: skip
+    assert rest < 2.3 * 2**30, {name: f"{size / 2**30:.2f} GiB" for name, size in found.items()}
+    return {f"{name} GiB": round(size / 2**30, 2) for name, size in found.items()}
 
 
 def tuning_speed(place: Place) -> dict[str, Any]:
-    """Real tokens per second and peak memory of LoRA, beside TRL as a user would run it."""
+    """Real tokens per second and peak memory of LoRA and QLoRA, beside TRL as a user would run it."""
     found: dict[str, Any] = {}
-    for model in dict.fromkeys((place.small, place.large)):
-        for method in ("lora", "qlora"):
-            for who in ("ours", "trl"):
-                command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu_tuning_run", who, method, place.device]
-                done = subprocess.run(
-                    [*command, str(model), str(place.output / f"{who}-{method}-{model.name}")], capture_output=True,
-                    text=True, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
-                )  # fmt: skip
-                print(done.stderr[-3000:], file=sys.stderr)
-                name = f"{model.name} {method} {who}"
-                found[name] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else "failed"
-                print(name, found[name], file=sys.stderr, flush=True)
-    assert all(found[name] != "failed" for name in found if name.endswith("ours")), found
+    models = [str(model) for model in dict.fromkeys((place.large, place.small))]
+    everybody = ("ours", "trl", "trl-without-cudnn") if place.device == "cuda" else ("ours", "trl")
+    for who, method in product(everybody, ("lora", "qlora")):
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu_tuning_run", who, method, place.device]
+        done = subprocess.run(
+            [*command, str(place.output / f"{who}-{method}"), *models], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        )  # fmt: skip
+        print(done.stdout, file=sys.stderr, flush=True)
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
+        found |= {line.pop("name"): line for line in lines}
+    failed = [name for name, figure in found.items() if "failed" in figure and name.endswith("ours")]
+    assert sum(name.endswith("ours") for name in found) == 2 * len(models) and not failed, found
     return found
 
 

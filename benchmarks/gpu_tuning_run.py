@@ -1,20 +1,23 @@
-"""One measurement of gpu_speed: `python -m benchmarks.gpu_tuning_run WHO METHOD DEVICE MODEL OUTPUT`.
+"""What gpu_speed measures of tuning: `python -m benchmarks.gpu_tuning_run WHO METHOD DEVICE OUTPUT MODEL...`.
 
-96 chats of 55 to 300 tokens, 8 at a time, LoRA with r = 16 on all linear layers, gradient checkpointing, one epoch;
-prints one JSON line: real tokens (padding not counted) per second after the third step, and the peak.
+144 chats of 55 to 300 tokens, 8 at a time, LoRA or QLoRA with r = 16 on all linear layers, gradient checkpointing, one
+epoch; prints a JSON line for each model: real tokens (no padding) per second after the third step, and the peak.
 """
 
+import gc
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from transformers import TrainerCallback
 
 from benchmarks import gpu_models, tuning_run
 
-ROWS, AT_ONCE, EPOCHS = 96, 8, 1
+ROWS, AT_ONCE, EPOCHS = 144, 8, 1
 
 
 class Clock(TrainerCallback):
@@ -86,25 +89,51 @@ def ours(clock: Clock, method: str, device: str, model: str, folder: Path) -> No
         clock.on_step_end(args, state, control)
         begin(self, args, state, control, **more)
 
-    callbacks.StopOnSignal.on_step_end = timed  # the image takes no callbacks from outside
-    train.train(train.Work(read, adapted, prepared.train, [], (AT_ONCE, 1), lambda entry: None))
+    with mock.patch.object(callbacks.StopOnSignal, "on_step_end", timed):  # the image takes no callbacks from outside
+        train.train(train.Work(read, adapted, prepared.train, [], (AT_ONCE, 1), lambda entry: None))
     clock.end = clock._now()
 
 
-def main(who: str, method: str, device: str, model: str, output: str) -> None:
-    """Trains and prints."""
+def trl_without_cudnn(clock: Clock, method: str, device: str, model: str, folder: Path) -> None:
+    """The same without cuDNN's attention, which makes itself ready for each new shape."""
     import torch
 
-    folder = Path(output)
-    folder.mkdir(parents=True)
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    trl(clock, method, device, model, folder)
+
+
+WHO = {"ours": ours, "trl": trl, "trl-without-cudnn": trl_without_cudnn}
+
+
+def main(who: str, method: str, device: str, output: str, *models: str) -> None:
+    """Trains each model and prints; one that fails says so, and the others go on."""
     tuning_run.ROWS = ROWS if device == "cuda" else 32
+    for model in models:
+        folder = Path(output) / Path(model).name
+        folder.mkdir(parents=True)
+        try:
+            found = measured(who, method, device, model, folder)
+        except Exception as error:
+            traceback.print_exc()
+            found = {"failed": f"{type(error).__name__}: {error}"[:300]}
+        print(json.dumps({"name": f"{Path(model).name} {method} {who}", **found}), flush=True)
+
+
+def measured(who: str, method: str, device: str, model: str, folder: Path) -> dict[str, Any]:
+    """One training."""
+    import torch
+
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     tuning_run.chats(folder)
     clock = Clock(device)
-    {"trl": trl, "ours": ours}[who](clock, method, device, model, folder)
+    WHO[who](clock, method, device, model, folder)
     steps = tuning_run.ROWS // AT_ONCE * EPOCHS
     tokens = _tokens(folder, Path(model)) * EPOCHS * (steps - 3) / steps
     peak = torch.cuda.max_memory_reserved() / 1e9 if device == "cuda" else 0.0
-    print(json.dumps({"tokens/s": round(tokens / (clock.end - clock.warm)), "peak GB": round(peak, 2)}))
+    return {"tokens/s": round(tokens / (clock.end - clock.warm)), "peak GB": round(peak, 2)}
 
 
 def _tokens(folder: Path, model: Path) -> int:

@@ -65,7 +65,9 @@ class Settings:
     max_model_len: int | None = setting(None, optional_whole, "longest prompt plus answer; default: the model's")
     max_running: int = setting(64, whole, "requests computed at a time")
     kv_cache_bytes: int | None = setting(None, optional_bytes, "memory for keys and values; default: from free memory")
-    prefill_tokens: int = setting(256, whole, "prompt tokens per step while others decode")
+    prefill_tokens: int = setting(
+        0, nonnegative, "prompt tokens per step while others decode; 0: 256 on CPUs, 1024 on GPUs"
+    )
     max_queued_requests: int = setting(256, nonnegative, "waiting requests; more are refused with 429")
     max_queued_tokens: int = setting(262144, whole, "prompt tokens of waiting requests; more are refused with 429")
     max_body_bytes: int = setting(4 * 2**20, optional_bytes, "largest request; more are refused with 413")

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from serving_image.engine.kv import Pool, Row
-from serving_image.engine.scoring import Scoring, weigh
+from serving_image.engine.prompts import Prompts
+from serving_image.engine.scoring import LENGTH_STEP, Scoring, weigh, within
 
 NAME = "kaito_rows"
-LENGTH_STEP = 64  # attention reads a multiple of this: few shapes, little waste
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Decoding:
     last: torch.Tensor  # (row_count, 1, 1, 1) position of each row's new token
     windowed: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def mask_within(self, window: int | None) -> torch.Tensor:
+    def maskwithin(self, window: int | None) -> torch.Tensor:
         """The mask, for layers that see the last `window` tokens alone."""
-        return _within(self.mask, self.last, window, self.windowed)
+        return within(self.mask, self.last, window, self.windowed)
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,9 @@ class Chunk:
     last: torch.Tensor  # (chunk, 1) position of each token
     windowed: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def mask_within(self, window: int | None) -> torch.Tensor:
+    def maskwithin(self, window: int | None) -> torch.Tensor:
         """The mask, for layers that see the last `window` tokens alone."""
-        return _within(self.mask, self.last, window, self.windowed)
-
-
-def _within(mask: torch.Tensor, last: torch.Tensor, window: int | None, known: dict[int, torch.Tensor]) -> torch.Tensor:
-    if window is None or window >= mask.shape[-1]:
-        return mask
-    if window not in known:
-        hidden = torch.arange(mask.shape[-1], device=mask.device) <= last - window
-        known[window] = mask.masked_fill(hidden, float("-inf"))
-    return known[window]
+        return within(self.mask, self.last, window, self.windowed)
 
 
 @dataclass(frozen=True)
@@ -77,6 +68,7 @@ class Step:
     writings: Sequence[Writing]
     decodings: Sequence[Decoding]
     chunks: Sequence[Chunk]
+    prompts: Sequence[Prompts] = ()
 
 
 def attend(
@@ -120,13 +112,15 @@ def attend_rows(
     for writing in step.writings:
         _write(writing.pool.keys.lines[layer], keys, writing)
         _write(writing.pool.values.lines[layer], values, writing)
-    if len(step.decodings) == 1 and not step.chunks:
+    if len(step.decodings) == 1 and not step.chunks and not step.prompts:
         return _decode(layer, queries, step.decodings[0], scoring)
     output = queries.new_empty((queries.shape[0], queries.shape[1], values.shape[2]))
     for decoding in step.decodings:
         output[decoding.tokens] = _decode(layer, queries[decoding.tokens], decoding, scoring)
     for chunk in step.chunks:
         output[chunk.tokens] = _prefill(layer, queries[chunk.tokens], chunk, scoring)
+    for prompts in step.prompts:
+        output[prompts.tokens] = prompts.attend(layer, queries, scoring)
     return output
 
 
@@ -145,7 +139,7 @@ def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scoring: Scor
     keys = decoding.pool.keys.layers[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     values = decoding.pool.values.layers[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     packed = queries.view(decoding.row_count, keys.shape[1], heads // keys.shape[1], dim)
-    output = weigh(packed, keys, values, decoding.mask_within(scoring.window), scoring)
+    output = weigh(packed, keys, values, decoding.maskwithin(scoring.window), scoring)
     output = output.reshape(decoding.row_count, heads, values.shape[3])
     return output if decoding.rows is None else output[decoding.rows]
 
@@ -156,7 +150,7 @@ def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scoring: Scoring) 
     values = chunk.pool.values.layers[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
     groups = heads // keys.shape[1]
     packed = queries.transpose(0, 1).reshape(1, keys.shape[1], groups * count, dim)
-    mask = chunk.mask_within(scoring.window).repeat(groups, 1)
+    mask = chunk.maskwithin(scoring.window).repeat(groups, 1)
     output = weigh(packed, keys, values, mask, scoring)
     return output.reshape(heads, count, values.shape[3]).transpose(0, 1)
 

@@ -7,6 +7,9 @@ from serving_image.engine import prefix
 from serving_image.engine.kv import NoRoom, Store
 from serving_image.engine.sequence import Plan, Sequence, Work
 
+PREFILL_TOKENS = {"cpu": 256, "cuda": 1024}
+# Tokens of a prompt's piece, which attention weighs against all before: it takes memory for each pair of them.
+LEAST_PIECE_TOKENS, PAIRS = 512, 2**22
 HEADROOM_TOKENS = 64  # of an answer for which a row is chosen at first; it moves to a longer one if need be
 
 
@@ -23,6 +26,11 @@ class Limits:
     sequences: int = 64
     prefill_tokens: int = 256
     idle_prefill_tokens: int = 512
+
+
+def prefill_tokens(asked: int, device: str) -> int:
+    """Of the setting: 0 leaves the choice to us."""
+    return asked or PREFILL_TOKENS[device]
 
 
 class Batch:
@@ -80,7 +88,8 @@ class Batch:
         return Work(sequence, count)
 
     def _prefill(self, plan: Plan, sequence: Sequence, left: int) -> int:
-        count = min(sequence.missing, left)
+        most = max(LEAST_PIECE_TOKENS, PAIRS // (sequence.computed + LEAST_PIECE_TOKENS))
+        count = min(sequence.missing, left, most)
         if count > 0 and sequence in self.running and self._make_room(sequence, count):
             plan.prefill.append(self._work(sequence, count))
             return count

@@ -6,7 +6,7 @@ import torch
 from transformers.utils import logging as library_log
 
 from serving_image.engine import adapter_files, heap, memory, probe, stock, weights
-from serving_image.engine.batch import Batch, Limits
+from serving_image.engine.batch import Batch, Limits, prefill_tokens
 from serving_image.engine.fast_linear import speed_up
 from serving_image.engine.grammar import Grammars
 from serving_image.engine.graphs import Recorder
@@ -47,7 +47,8 @@ def build(settings: Settings, source: Source) -> tuple[Stepper | Stock, Grammars
 def _batching(settings: Settings, loaded: Loaded, adapters: Adapters, shape: Shape) -> tuple[Stepper | Stock, Info]:
     speed_up(loaded.model)
     context, budget = _cache_tokens(settings, shape.token_bytes, loaded)
-    limits = Limits(settings.max_running, settings.prefill_tokens, 2 * settings.prefill_tokens)
+    prefill = prefill_tokens(settings.prefill_tokens, shape.device.type)
+    limits = Limits(settings.max_running, prefill, 2 * prefill)
     recorded = settings.cuda_graphs == "on" and settings.quantization != "int8"  # which looks at its input on the CPU
     recorder = Recorder() if recorded and shape.device.type == "cuda" else None
     stepper = Stepper(loaded.model, Batch(Store(shape, budget, context), limits), adapters, recorder)

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from serving_image.engine.attention import Chunk, Decoding, Step, Writing, chunk_of, decoding_of
+from serving_image.engine.attention import Decoding, Step, Writing, chunk_of, decoding_of
 from serving_image.engine.decoder import Decoder, understands
 from serving_image.engine.graphs import Graphs, Record
 from serving_image.engine.kv import Pool
+from serving_image.engine.prompts import Piece, grouped
 from serving_image.engine.sequence import Plan, Work, pool_of
 
 
@@ -19,6 +20,7 @@ class Forward:
     def __init__(self, model: Any, record: Record | None = None) -> None:
         self._model = model
         self._device = model.device
+        self.prompts_together = self._device.type == "cuda"
         self._decoder = Decoder(model) if understands(model) else None
         self._graphs = Graphs(self._decoder, record) if self._decoder and record else None
 
@@ -52,17 +54,19 @@ class Forward:
 
     def _layout(self, plan: Plan) -> Step:
         decodings: list[Decoding] = []
-        chunks: list[Chunk] = []
         start = 0
         for _, works in groupby(plan.decoding, key=pool_of):
             rows = [work.sequence.row for work in works if work.sequence.row]
             decodings.append(decoding_of(rows[0].pool, rows, start))
             start += len(rows)
+        pieces: list[Piece] = []
         for work in plan.prefill:
             assert work.sequence.row
-            chunks.append(chunk_of(work.sequence.row, work.count, start))
+            pieces.append(Piece(work.sequence.row, work.count, start))
             start += work.count
-        return Step(self._writings(plan.all), decodings, chunks)
+        alone, together = grouped(pieces) if self.prompts_together else (pieces, [])
+        chunks = [chunk_of(piece.row, piece.count, piece.start) for piece in alone]
+        return Step(self._writings(plan.all), decodings, chunks, together)
 
     def _writings(self, works: Iterable[Work]) -> list[Writing]:
         where: dict[Pool, tuple[list[int], list[int]]] = {}

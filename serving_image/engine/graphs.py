@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 
-from serving_image.engine.attention import LENGTH_STEP, Decoding, Step, Writing, hiding, lengths_of
+from serving_image.engine.attention import Decoding, Step, Writing, hiding, lengths_of
 from serving_image.engine.kv import Pool, Row
+from serving_image.engine.scoring import LENGTH_STEP
 from serving_image.engine.sequence import Plan, pool_of
 
 log = logging.getLogger("serving.engine")
 Record = Callable[[Callable[[], torch.Tensor]], Callable[[], torch.Tensor]]  # a computation to its replay
+PATIENCE = 64  # times that a larger recording stands in before a step's own shape is recorded
 KINDS_OF_NUMBERS = 5  # a token: its id, position, place in the pool, row, and the length of the row that stands there
 
 
@@ -72,6 +74,8 @@ class Graphs:
         self._decoder = decoder
         self._record: Record | None = record
         self._seen: dict[Shape, Recording | None] = {}
+        self._asked: dict[Shape, int] = {}
+        self._output: torch.Tensor | None = None  # of all recordings: each would keep logits of its own
 
     def logits(self, plan: Plan) -> torch.Tensor | None:
         """(n, V), valid until the next call; None for a step that is computed as it is.
@@ -82,7 +86,7 @@ class Graphs:
             return None
         groups = [[work.sequence.row for work in works] for _, works in groupby(plan.decoding, key=pool_of)]
         rows = [[row for row in group if row] for group in groups]
-        shape = tuple(_part(group) for group in rows)
+        shape = self._recorded_for(tuple(_part(group) for group in rows))
         if shape not in self._seen:
             self._forget_moved()
             self._seen[shape] = None
@@ -95,13 +99,24 @@ class Graphs:
         starts = _starts(shape)
         return torch.cat([output[start : start + len(group)] for start, group in zip(starts, rows, strict=True)])
 
+    def _recorded_for(self, wanted: Shape) -> Shape:
+        """The shape itself, or for some time a recorded one with room for it: rows move on from pool to pool."""
+        if self._seen.get(wanted):
+            return wanted
+        self._asked[wanted] = self._asked.get(wanted, 0) + 1
+        if self._asked[wanted] > PATIENCE:
+            return wanted
+        larger = [shape for shape, found in self._seen.items() if found and _covers(shape, wanted)]
+        return min(larger, key=_size, default=wanted)
+
     def _forget_moved(self) -> None:
         """Recordings that read memory where a pool's tensors no longer are."""
-        self._seen = {
-            shape: found
-            for shape, found in self._seen.items()
-            if all(part.version == part.pool.version for part in shape)
-        }
+
+        def stays(shape: Shape) -> bool:
+            return all(part.version == part.pool.version for part in shape)
+
+        self._seen = {shape: found for shape, found in self._seen.items() if stays(shape)}
+        self._asked = {shape: count for shape, count in self._asked.items() if stays(shape)}
 
     def _recorded(self, shape: Shape) -> Recording | None:
         assert self._record
@@ -126,7 +141,23 @@ class Graphs:
             mask = hiding(lengths[here], part.length, part.pool.shape.dtype)
             last = (lengths[here] - 1)[:, None, None, None]
             decodings.append(Decoding(part.pool, here, rows[here], part.rows, part.length, mask, last))
-        return self._decoder(ids, positions, slice(None), Step(writings, decodings, ()))
+        logits = self._decoder(ids, positions, slice(None), Step(writings, decodings, ()))
+        if self._output is None or len(self._output) < len(logits):
+            self._output = torch.empty_like(logits)
+        return self._output[: len(logits)].copy_(logits)
+
+
+def _size(shape: Shape) -> int:
+    return sum(part.rows * part.length for part in shape)
+
+
+def _covers(shape: Shape, wanted: Shape) -> bool:
+    """Whether a step fits into a recording, and does not take twice as long in it."""
+    if [(one.pool, one.version) for one in shape] != [(one.pool, one.version) for one in wanted]:
+        return False
+    pairs = zip(shape, wanted, strict=True)
+    fits = all(one.rows >= other.rows and one.length >= other.length for one, other in pairs)
+    return fits and _size(shape) <= 2 * _size(wanted)
 
 
 def _part(rows: Sequence[Row]) -> Part:

@@ -93,8 +93,8 @@ class Moved:
         for layer in range(size.layers):
             # not `empty`: a NaN left in memory would survive a weight of 0
             new = torch.zeros((rows, size.length, size.heads, size.dim), dtype=size.dtype, device=size.device)
-            for index, length in enumerate(held):
-                new[index, :length] = self.layers[layer][index, :length]
+            if held:
+                new[: len(held)] = self.layers[layer][: len(held)]
             self.layers[layer : layer + 1] = [new]
             self.lines[layer : layer + 1] = [new.view(-1, size.heads, size.dim)]
 

@@ -30,15 +30,18 @@ def choose(logits: torch.Tensor, sequences: Many[Sequence]) -> list[Token | Engi
     if plain:
         chosen = most_likely(logits[plain])
         tokens = {index: Token(token) for index, token in zip(plain, chosen, strict=True)}
-    rows: dict[int, torch.Tensor] = {}
-    for index in [each for each in range(len(sequences)) if each not in tokens]:
+    others = [each for each in range(len(sequences)) if each not in tokens]
+    changed = logits[others].float()  # a copy
+    for row, index in zip(changed.unbind(), others, strict=True):
         try:
-            rows[index] = _allowed(logits[index].float(), sequences[index])
+            _limit(row, sequences[index])
         except EngineError as error:
             tokens[index] = error
-    if rows:
-        drawn = _chosen(torch.stack(list(rows.values())), [sequences[index] for index in rows])
-        for index, token in zip(rows, drawn, strict=True):
+    able = [place for place, index in enumerate(others) if index not in tokens]
+    if able:
+        changed = changed if len(able) == len(others) else changed[able]
+        drawn = _chosen(changed, [sequences[others[place]] for place in able])
+        for index, token in zip([others[place] for place in able], drawn, strict=True):
             tokens[index] = _with_logprobs(token, logits[index], sequences[index].request.sampling.logprobs)
     return [tokens[index] for index in range(len(sequences))]
 
@@ -70,14 +73,13 @@ def _changes_logits(sampling: Sampling) -> bool:
     )
 
 
-def _allowed(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
-    """The logits (V,) after penalties, bias and whatever forbids a token, in a copy."""
-    logits = _penalise(logits.clone(), sequence)
+def _limit(logits: torch.Tensor, sequence: Sequence) -> None:
+    """Penalties, bias and whatever forbids a token, on the logits (V,) in place."""
+    _penalise(logits, sequence)
     if len(sequence.answer) < sequence.request.min_tokens:
         logits[list(sequence.request.stop_tokens)] = -math.inf
     if sequence.matcher:
         sequence.matcher.mask(logits)
-    return logits
 
 
 def _chosen(logits: torch.Tensor, sequences: Many[Sequence]) -> list[int]:
@@ -91,7 +93,7 @@ def _chosen(logits: torch.Tensor, sequences: Many[Sequence]) -> list[int]:
     return [int(token) for token in tokens.tolist()]
 
 
-def _penalise(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
+def _penalise(logits: torch.Tensor, sequence: Sequence) -> None:
     """As transformers (repetition) and OpenAI (presence, frequency, bias) define it."""
     sampling = sequence.request.sampling
     if sampling.repetition_penalty != 1:
@@ -110,7 +112,6 @@ def _penalise(logits: torch.Tensor, sequence: Sequence) -> torch.Tensor:
         kept = logits[allowed]
         logits.fill_(-math.inf)
         logits[allowed] = kept
-    return logits
 
 
 def _draw(logits: torch.Tensor, samplings: Many[Sampling], numbers: Many[float]) -> torch.Tensor:

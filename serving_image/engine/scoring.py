@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+LENGTH_STEP = 64  # attention reads a multiple of this: few shapes, little waste
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -41,6 +43,16 @@ def weigh(
         scores = torch.cat((scores, _columns(scoring.sinks, scores)), -1)
     weights = scores.softmax(-1)[..., : keys.shape[2]]
     return weights.to(values.dtype) @ values
+
+
+def within(mask: torch.Tensor, last: torch.Tensor, window: int | None, known: dict[int, torch.Tensor]) -> torch.Tensor:
+    """The mask for layers that see the `window` tokens up to `last` alone; made once for all of them, in `known`."""
+    if window is None or window >= mask.shape[-1]:
+        return mask
+    if window not in known:
+        hidden = torch.arange(mask.shape[-1], device=mask.device) <= last - window
+        known[window] = mask.masked_fill(hidden, float("-inf"))
+    return known[window]
 
 
 def _columns(sinks: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from serving_image.engine import memory
+from serving_image.engine.batch import prefill_tokens
 from serving_image.engine.precision import Precision, precision
 from serving_image.errors import WeightsError
 from serving_image.settings import Settings
@@ -60,10 +61,11 @@ def _check_whole(source: Source, found: Mapping[str, Any]) -> None:
 def _check_memory(source: Source, settings: Settings, device: torch.device, chosen: Precision) -> None:
     config = None if source.gguf else AutoConfig.from_pretrained(source.folder).get_text_config()
     item_bytes = 4 if chosen.dtype == torch.float32 else 2
+    prefill = prefill_tokens(settings.prefill_tokens, device.type)
     needed = memory.Needed(
         chosen.weight_bytes,
         memory.cache_bytes(config, settings.max_model_len, item_bytes),
-        memory.activation_bytes(config, 2 * settings.prefill_tokens, settings.max_running, item_bytes),
+        memory.activation_bytes(config, 2 * prefill, settings.max_running, item_bytes),
     )
     what = (
         f"{source.folder} ({source.weight_bytes / 2**30:.2f} GiB of files, for --dtype {settings.dtype} "

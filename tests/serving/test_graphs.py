@@ -62,6 +62,21 @@ def test_a_pool_that_grows_is_recorded_anew(folder: Path, model: torch.nn.Module
     assert answers == {f"r{seed}": generated(model, prompt(seed, 20), 40) for seed in range(5)}
 
 
+def test_a_recording_with_room_stands_in_for_smaller_steps(folder: Path, model: torch.nn.Module) -> None:
+    stepper, made = engine(folder), []
+
+    def record(compute: Compute) -> Compute:
+        made.append(compute)
+        return compute
+
+    stepper.forward = Forward(stepper.model, record)
+    lengths = {"a": 20, "b": 20, "c": 40, "d": 40}
+    for seed, (name, count) in enumerate(lengths.items()):
+        stepper.add(greedy(name, prompt(seed, 20), count))
+    assert run(stepper) == {name: generated(model, prompt(s, 20), n) for s, (name, n) in enumerate(lengths.items())}
+    assert len(made) == 1
+
+
 def test_where_recording_fails_steps_are_computed_as_they_are(
     folder: Path, model: torch.nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:
