@@ -51,10 +51,10 @@ class _Pieces(torch.autograd.Function):
 def _losses(logits: torch.Tensor, targets: torch.Tensor, with_gradient: bool) -> torch.Tensor:
     """logits (n, V), targets (n, 1) → (n,); of the logits then only their own gradient is left, if it is wanted.
 
-    So few rows at a time that their float32 numbers stay in the processor's cache.
+    On a CPU so few rows at a time that their float32 numbers stay in its cache.
     """
     found = torch.empty(len(logits), device=logits.device)
-    few = max(1, CACHED_BYTES // (4 * logits.shape[1]))
+    few = max(1, CACHED_BYTES // (4 * logits.shape[1])) if logits.device.type == "cpu" else len(logits)
     for start in range(0, len(logits), few):
         at = slice(start, start + few)
         full = logits[at].float()
