@@ -14,30 +14,40 @@ from typing import Any
 from benchmarks import tuning_resume
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("trl-padded-lora", "trl-packed-lora", "trl-packed-qlora", "ours-padded-lora", "ours-packed-lora",
-         "ours-packed-qlora", "ours-saved-lora")  # fmt: skip
+LORA = ("trl-padded-lora", "trl-packed-lora", "ours-padded-lora", "ours-packed-lora", "ours-saved-lora")
+QLORA = ("trl-packed-qlora", "ours-packed-qlora")
+BASELINES = ("trl-padded-lora", "trl-packed-lora")
 MINUTES = 10  # between checkpoints, by default
-BASELINES = {"padded": "trl-padded-lora", "packed": "trl-packed-lora"}
+Found = dict[str, dict[str, Any]]
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the table, a row when it is measured: some 20 minutes in all."""
     python = Path(os.environ.get("IMAGES_PYTHON") or ROOT / ".venv-images" / "bin" / "python")
     if not python.exists():
         sys.exit("benchmarks: tuning needs .venv-images; run make setup-images first")
-    found = {name: _measure(python, name) for name in NAMES}
-    speeds = {name: one["tokens"] / one["seconds"] for name, one in found.items()}
-    print(f"{'tuning':20} {'tokens/s':>9} {'of TRL padded':>14} {'of TRL packed':>14} {'peak GB':>8}")
-    for name, one in found.items():
-        ratios = [speeds[name] / speeds[baseline] for baseline in BASELINES.values()]
-        print(f"{name:20} {speeds[name]:9.0f} {ratios[0]:14.2f} {ratios[1]:14.2f} {one['peak_bytes'] / 1e9:8.1f}")
+    found: Found = {}
+    print(f"{'tuning':20} {'tokens/s':>9} {'of TRL padded':>14} {'of TRL packed':>14} {'peak GB':>8}", flush=True)
+    for name in LORA:
+        _row(python, name, found)
     saved, without = found["ours-saved-lora"], found["ours-packed-lora"]
     each = (saved["seconds"] - without["seconds"]) / saved["steps"]
     print(f"a checkpoint takes {each:.2f} s: {each / 60 / MINUTES:.2%} of the time with one every {MINUTES} minutes")
     start, resumed = tuning_resume.seconds(python)
     print(
-        f"first step after {start:.1f} s from a start and {resumed:.1f} s from a checkpoint: {resumed - start:+.1f} s"
+        f"first step after {start:.1f} s from a start and {resumed:.1f} s from a checkpoint: {resumed - start:+.1f} s",
+        flush=True,
     )
+    for name in QLORA:
+        _row(python, name, found)
+
+
+def _row(python: Path, name: str, found: Found) -> None:
+    found[name] = _measure(python, name)
+    speeds = {key: one["tokens"] / one["seconds"] for key, one in found.items()}
+    ratios = [f"{speeds[name] / speeds[key]:.2f}" if key in speeds else "" for key in BASELINES]
+    peak = found[name]["peak_bytes"] / 1e9
+    print(f"{name:20} {speeds[name]:9.0f} {ratios[0]:>14} {ratios[1]:>14} {peak:8.1f}", flush=True)
 
 
 def _measure(python: Path, name: str) -> dict[str, Any]:

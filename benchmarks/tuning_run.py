@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import small_model
 
-ROWS = 32
+ROWS = 200
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WORDS = ("the", "a", "river", "stone", "light", "under", "carries", "slowly", "market", "song", "table", "north")
 
