@@ -8,7 +8,7 @@ from pathlib import Path
 
 FIELD = "TrainingArguments.report_to"
 PACKAGES = {"tensorboard": ("tensorboardX", "tensorboard"), "mlflow": ("mlflow",), "wandb": ("wandb",)}
-TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
+TENSORBOARD, WANDB = "TENSORBOARD_LOGGING_DIR", "WANDB_DIR"
 
 
 def problems(report_to: str, environment: Mapping[str, str]) -> Iterator[str]:
@@ -34,7 +34,9 @@ def lacking(report_to: str, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def places(report_to: str, output: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Where files go unless the environment says otherwise."""
-    if report_to != "tensorboard":
+    """Where files go unless the environment says otherwise: W&B makes a folder `wandb` there."""
+    folders = {"tensorboard": (TENSORBOARD, output / "tensorboard"), "wandb": (WANDB, output)}
+    if report_to not in folders:
         return {}
-    return {TENSORBOARD: environment.get(TENSORBOARD) or str(output / "tensorboard")}
+    variable, folder = folders[report_to]
+    return {variable: environment.get(variable) or str(folder)}
