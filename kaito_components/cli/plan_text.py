@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 DETAILED = {"cost", "context"}
 KIB = 1024
+TUNING_GOALS = {
+    "started": "its Job runs",
+    "completed": "its Job is complete",
+    "ready": "what it tuned answers",
+}
 
 
 def show(planned: Sequence[tuple[Workspace, Plan | None, tuple[Finding, ...]]], total: Total | None = None) -> None:
@@ -164,8 +169,12 @@ def _today() -> date:
 
 
 def _waits(plan: Plan) -> str:
+    """What `pulumi up` waits for; unless the stack's configuration says otherwise, which is not known here."""
     if plan.wait == "none":
         return "for nothing"
     hours, minutes = divmod(plan.timeout_seconds // 60, 60)
     limit = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    return f"until {plan.wait}, at most {limit}"
+    goal = TUNING_GOALS[plan.wait] if plan.spec.tuning else "it answers"
+    longer = plan.wait == "started" and plan.serving is not None
+    more = f"\nwith `wait: {{until: ready}}` in the stack until {TUNING_GOALS['ready']}" if longer else ""
+    return f"until {goal}, at most {limit}{more}"

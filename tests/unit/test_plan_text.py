@@ -1,17 +1,20 @@
 """What a person reads: the table of memory, its bar, and what it costs, on any screen."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from kaito_components.cli.memory_text import MemoryTable, size
 from kaito_components.cli.plan_text import rows
-from kaito_components.plan import Memory, Plan
+from kaito_components.plan import Memory, Plan, WaitOptions
 from kaito_components.sizing.terms import Term, exact
+from kaito_components.spec.model import Workspace
 from kaito_components.units import GIB
 from tests.unit.workspaces import A100, CPU, T4, inference, planned, tuning
 
+OFF = {"pulumi.kaito.sh/serve": "false"}
 PARTS = (
     exact("kept free", 2 * GIB, "a rule"),
     Term("weights", 4 * GIB, 4 * GIB, 5 * GIB, "files"),
@@ -80,3 +83,18 @@ def test_the_cost_says_what_is_not_in_it_or_what_to_do() -> None:
     known = text_of(planned(inference(), region="eastus"))["cost"]
     assert known.startswith("3.67 USD an hour, 2,681 a month") and "without OS disks" in known
     assert text_of(planned(inference(), region="australiacentral"))["cost"] == "unknown in australiacentral"
+
+
+@pytest.mark.parametrize(
+    ("made", "wait", "text"),
+    [
+        (inference(), None, r"until it answers, at most \d+ min"),
+        (tuning(), None, r"until its Job runs, at most \d+ min\nwith `wait: {until: ready}` .* what it tuned answers"),
+        (tuning(annotations=OFF), None, r"until its Job runs, at most \d+ min"),
+        (tuning(), WaitOptions("ready"), r"until what it tuned answers, at most \d+ h \d+ min"),
+        (tuning(annotations=OFF), WaitOptions("ready"), r"until its Job is complete, at most \d+ h \d+ min"),
+        (inference(), WaitOptions("none"), "for nothing"),
+    ],
+)
+def test_what_up_waits_for_is_said_in_words(made: Workspace, wait: WaitOptions | None, text: str) -> None:
+    assert re.fullmatch(text, text_of(planned(made, wait=wait))["waits"])
