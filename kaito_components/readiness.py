@@ -4,7 +4,7 @@ Declared by `workspace`. A dynamic provider, because a wait belongs into `pulumi
 fails records nothing, so the next `up` waits again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -37,8 +37,8 @@ class WorkspaceReadyProvider(ResourceProvider):
         provider_process.prepare()
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """At preview of a new Workspace: nothing of somebody else's may stand in its place."""
-        problem = "" if olds else _in_the_way(news)
+        """At preview: nobody else's objects stand in a new Workspace's place, and its namespace takes its pods."""
+        problem = _in_the_way(olds, news)
         return CheckResult(news, [CheckFailure("", problem)] if problem else [])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -91,6 +91,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
         timeout_seconds: int,
         triggers: Sequence[str],
         stack: str,
+        pods_need: Mapping[str, str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """
@@ -102,6 +103,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             until: ready (it answers), started or completed (tuning), or none, which does not wait.
             triggers: a change of any of them waits again.
             stack: whose the Workspace's objects are.
+            pods_need: the level of the Pod Security Standards, and because of what.
         """
         properties = {
             **dict.fromkeys(OUTPUTS),
@@ -121,6 +123,7 @@ class WorkspaceReady(Resource, module="kaito", name="WorkspaceReady"):
             "timeout_seconds": timeout_seconds,
             "triggers": list(triggers),
             "stack": stack,
+            "pods_need": dict(pods_need),
         }
         retained = pulumi.ResourceOptions(retain_on_delete=True)  # destroy need not start a process for nothing
         options = pulumi.ResourceOptions.merge(opts, retained)
@@ -155,22 +158,32 @@ def _waited(props: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_the_way(props: dict[str, Any]) -> str:
+def _in_the_way(olds: dict[str, Any], props: dict[str, Any]) -> str:
     """Nothing where the cluster is not known yet, or cannot be asked: others say so."""
+    from kaito_components.live.admission import refused_pods
     from kaito_components.live.foreign import foreign_objects
 
-    if not (isinstance(props.get("kubeconfig"), str) and props.get("stack")):
+    questions = [] if olds else [foreign_objects]
+    if olds.get("pods_need") != props.get("pods_need"):
+        questions.append(refused_pods)
+    if not (questions and isinstance(props.get("kubeconfig"), str) and props.get("stack")):
         return ""
     try:
         cluster = _cluster(props)
     except ClusterError:
         return ""
     try:
-        return foreign_objects(cluster, props)
-    except ClusterError:
-        return ""
+        return "; ".join(filter(None, (_answer(ask, cluster, props) for ask in questions)))
     finally:
         cluster.close()
+
+
+def _answer(question: Callable[[Any, dict[str, Any]], str], cluster: Any, props: dict[str, Any]) -> str:
+    """Nothing where this may not be asked: who may make a Deployment may perhaps not read its namespace."""
+    try:
+        return question(cluster, props)
+    except ClusterError:
+        return ""
 
 
 def _is_still_ready(props: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from kaito_components.declare import this_stack
 from kaito_components.errors import Finding, InvalidWorkspace
 from kaito_components.judging import judged, weigh
 from kaito_components.manifests import workload_objects
+from kaito_components.manifests.pod_security import needed
 from kaito_components.monitoring import monitor
 from kaito_components.names import logical_name, service_address
 from kaito_components.network import guard
@@ -181,6 +182,7 @@ class Workspace(pulumi.ComponentResource):
             timeout_seconds=planned.timeout_seconds,
             triggers=[_digest(manifests)],
             stack=this_stack(),
+            pods_need=needed(manifests),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
 

@@ -184,6 +184,17 @@ def test_a_quota_that_is_used_up_is_told(make_workspace: MakeWorkspace, kind: st
     assert "QuotaExceeded" in message and "exceeded quota: gpus" in message
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_a_pod_that_the_namespaces_standard_refuses_is_told(make_workspace: MakeWorkspace, kind: str) -> None:
+    workspace = make_workspace(kind)
+    enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
+    workspace.core.patch_namespace(workspace.namespace, {"metadata": {"labels": enforced}})
+    workspace.make()
+    message = Wait(workspace).failure()
+    assert "PodRefused" in message and 'violates PodSecurity "restricted' in message
+    assert f"or the policy of namespace {workspace.namespace} that refuses it" in message
+
+
 def test_a_change_waits_for_its_own_pods_whatever_the_old_ones_do(
     make_workspace: MakeWorkspace, background: ThreadPoolExecutor
 ) -> None:

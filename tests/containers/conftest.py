@@ -51,9 +51,14 @@ def push_data(cluster: Cluster, work: Path) -> None:
 
 @pytest.fixture(scope="session")
 def tuned(cluster: Cluster) -> Cluster:
-    """The cloud after the quick start: tuned, pushed, served."""
+    """The cloud after the quick start: tuned, pushed, served; its namespace took restricted pods only, so far."""
     cluster.push_model()
+    label = "pod-security.kubernetes.io/enforce"
+    cluster.kubectl("label", "namespace", "default", f"{label}=restricted")
     screen = cluster.stack(*quickstart(cluster), wait={"until": "ready"}).up().text
     (cluster.folder / "screen").write_text(screen)
+    other = cluster.run("kubectl", "run", "other", "--image", "local-cloud.invalid/curl:1", "--dry-run=server")
+    (cluster.folder / "refusal").write_text(other.stderr)
+    cluster.kubectl("label", "namespace", "default", f"{label}-")
     print(screen, file=sys.stderr)
     return cluster

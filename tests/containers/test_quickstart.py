@@ -18,6 +18,10 @@ def test_the_jobs_progress_is_on_the_screen_while_it_trains(tuned: Cluster) -> N
     assert re.search(r"workspace-smollm2: step \d/9 \(\d+ %\), loss [\d.]+, \d+ tokens/s, .*left", screen)
 
 
+def test_job_and_server_ran_where_the_api_server_takes_restricted_pods_only(tuned: Cluster) -> None:
+    assert 'violates PodSecurity "restricted' in (tuned.folder / "refusal").read_text()
+
+
 def test_a_pod_asks_the_service_by_name_for_what_was_taught(tuned: Cluster) -> None:
     body = json.dumps({"prompt": QUESTION})
     asked = [

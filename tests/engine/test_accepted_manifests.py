@@ -1,6 +1,5 @@
 """The real API server accepts what the manifests write, for each way to bring weights, data and adapters."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from kaito_components.manifests import workload_objects
 from kaito_components.plan import Plan, plan
 from kaito_components.spec.reader import read_documents
 from local_cloud.instance import Instance
-from local_cloud.nodes import core_api
 from local_cloud.providers.kubernetes.client import ApiError, Cluster
 from tests.engine.workspaces import config_map, inference, template, tuning
 from tests.unit.pod_security import violations
@@ -76,15 +74,6 @@ def test_the_api_server_accepts_every_object(cloud: Instance, namespace: str, na
     assert (made.node_count == 2) == (name == "two nodes") == (objects[-1]["kind"] == "StatefulSet")
     for manifest in objects:
         assert cluster.apply(manifest, "test", force=False, dry_run=True)["metadata"]["name"]
-
-
-@pytest.fixture
-def restricted(cloud: Instance, namespace: str) -> Iterator[str]:
-    """A namespace that takes no pod but restricted ones."""
-    with core_api(cloud.kubeconfig) as api:
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        api.patch_namespace(namespace, {"metadata": {"labels": labels}})
-        yield namespace
 
 
 @pytest.mark.parametrize("name", WORKSPACES)

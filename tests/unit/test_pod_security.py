@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from kaito_components.live.admission import refusal
 from kaito_components.manifests import security, workload_objects
+from kaito_components.manifests.pod_security import LEVELS, needed
 from kaito_components.plan import Plan
 from kaito_components.presets import preset_names, tunable_presets
 from kaito_components.spec.model import Adapter, DataDestination, DataSource, Workspace
@@ -61,6 +63,47 @@ def test_every_pod_is_restricted_but_for_the_named_exceptions(shapes: list[Works
     for spec in shapes:
         for pod in pods(planned(spec)):
             assert violations(pod) == exceptions(pod), spec
+
+
+@pytest.mark.parametrize("shapes", [INFERENCE, TUNING], ids=["inference", "tuning"])
+def test_the_level_that_a_workspace_needs_is_that_of_its_pods_exceptions(shapes: list[Workspace]) -> None:
+    levels = set()
+    for spec in shapes:
+        made = planned(spec)
+        found = needed(workload_objects(made))
+        excepted = set[str]().union(*map(exceptions, pods(made)))
+        expected = "privileged" if any("hostPath" in one for one in excepted) else "baseline"
+        assert found["level"] == (expected if excepted else "restricted") and bool(found["because"]) == bool(excepted)
+        levels.add(found["level"])
+    assert levels == set(LEVELS) - ({"baseline"} if shapes is TUNING else set())
+
+
+@pytest.mark.parametrize(
+    ("enforced", "level", "refused"),
+    [
+        (None, "privileged", False),
+        ("privileged", "privileged", False),
+        ("baseline", "restricted", False),
+        ("baseline", "privileged", True),
+        ("restricted", "baseline", True),
+        ("of-some-later-version", "privileged", False),
+    ],
+)
+def test_a_namespace_refuses_what_needs_more_than_it_allows(enforced: str | None, level: str, refused: bool) -> None:
+    said = refusal("models", enforced, level, "volume weights is of the kind hostPath")
+    assert bool(said) == refused
+    assert not refused or said.startswith(f"namespace models takes no pod that is not {enforced}")
+
+
+def test_a_template_of_the_users_own_needs_what_is_seen_in_it() -> None:
+    spec = {
+        "containers": [{"name": "web"}],
+        "securityContext": {"runAsNonRoot": True},
+        "volumes": [{"name": "n", "nfs": {}}],
+    }
+    assert needed([{"spec": {"template": {"spec": spec}}}])["because"] == "volume n is of the kind nfs"
+    root = {"containers": [{"name": "web", "securityContext": {"runAsNonRoot": False}}], "volumes": None}
+    assert needed([{"spec": {"template": {"spec": root}}}])["because"] == "container web may run as root"
 
 
 @pytest.mark.parametrize("spec", [inference(CPU), inference(T4, adapters=ADAPTERS), tuning(CPU), tuning(A100)])
