@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from local_cloud.providers.kubernetes.client import APPLY, ApiError, Cluster
+
 FIELD_MANAGER = "local-cloud"
+MERGE = "application/merge-patch+json"
 MAX_PODS = 110
 SUFFIX = len("000000")  # the instance number that ends the name of a scale set's machine
 RESERVED_MILLICPU = 180
@@ -92,7 +95,7 @@ def _resources(cpus: int, memory_bytes: int, gpus: int) -> dict[str, dict[str, s
 
 @contextmanager
 def core_api(kubeconfig: Path | str) -> Iterator[Any]:
-    """The Kubernetes client for core objects; its connections are closed at the end."""
+    """The official client for core objects, which takes a second to import; its connections are closed at the end."""
     from kubernetes import client, config
 
     with config.new_client_from_config(str(kubeconfig)) as connection:
@@ -101,20 +104,28 @@ def core_api(kubeconfig: Path | str) -> Iterator[Any]:
 
 def apply_node(kubeconfig: Path | str, manifest: Mapping[str, Any]) -> None:
     """Creates the node, or brings its labels, taints and capacity to what the manifest says."""
-    name = manifest["metadata"]["name"]
-    options = {"field_manager": FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
-    with core_api(kubeconfig) as api:
-        api.patch_node(name, _with_system_taints(api, manifest), **options)
-        api.patch_node_status(name, dict(manifest), **options)
+    asked = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    with closing(Cluster(str(kubeconfig))) as api:
+        path = _path(manifest["metadata"]["name"])
+        api.call("PATCH", path, _with_system_taints(api, path, manifest), APPLY, **asked)
+        api.call("PATCH", f"{path}/status", dict(manifest), APPLY, **asked)
 
 
-def _with_system_taints(api: Any, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def conditions(kubeconfig: Path | str, name: str) -> list[dict[str, Any]]:
+    """What the node's kubelet says of it."""
+    with closing(Cluster(str(kubeconfig))) as api:
+        return list(api.call("GET", _path(name))["status"].get("conditions") or [])
+
+
+def _path(name: str) -> str:
+    return f"/api/v1/nodes/{name}"
+
+
+def _with_system_taints(api: Cluster, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest with the taints that Kubernetes itself has put there: the list is one field with one owner."""
-    from kubernetes.client import ApiException
-
-    with suppress(ApiException):
-        existing = api.api_client.sanitize_for_serialization(api.read_node(manifest["metadata"]["name"]))
-        system = [taint for taint in existing["spec"].get("taints", []) if taint["key"].startswith(SYSTEM_TAINTS)]
+    with suppress(ApiError):
+        existing = api.call("GET", path)["spec"].get("taints") or []
+        system = [taint for taint in existing if taint["key"].startswith(SYSTEM_TAINTS)]
         taints = [*manifest["spec"].get("taints", []), *system]
         return {**manifest, "spec": {**manifest["spec"], "taints": taints}}
     return dict(manifest)
@@ -122,42 +133,39 @@ def _with_system_taints(api: Any, manifest: Mapping[str, Any]) -> dict[str, Any]
 
 def delete_node(kubeconfig: Path | str, name: str, seconds_to_drain: float = SECONDS_TO_DRAIN) -> None:
     """Drains the node and deletes it, as deleting a VM of a pool does; absent is fine."""
-    from kubernetes.client import ApiException
-
-    with core_api(kubeconfig) as api:
+    with closing(Cluster(str(kubeconfig))) as api:
         try:
-            api.patch_node(name, {"spec": {"unschedulable": True}})
+            api.call("PATCH", _path(name), {"spec": {"unschedulable": True}}, MERGE)
             _drain(api, name, seconds_to_drain)
-            api.delete_node(name)
+            api.call("DELETE", _path(name))
             for pod in _pods(api, name):  # nobody else ends them now
-                _delete(api, pod, grace_period_seconds=0)
-        except ApiException as error:
-            if error.status != 404:
+                _delete(api, pod, gracePeriodSeconds="0")
+        except ApiError as refused:
+            if refused.code != 404:
                 raise
 
 
-def _drain(api: Any, name: str, seconds: float) -> None:
+def _drain(api: Cluster, name: str, seconds: float) -> None:
     """Lets pods end, but for those of DaemonSets, which come again as long as the node is there."""
     deadline = time.monotonic() + seconds
     while pods := [pod for pod in _pods(api, name) if not _is_of_daemon_set(pod)]:
         for pod in pods:
-            if pod.metadata.deletion_timestamp is None:
+            if "deletionTimestamp" not in pod["metadata"]:
                 _delete(api, pod)
         if time.monotonic() > deadline:
             return
         time.sleep(0.2)
 
 
-def _pods(api: Any, name: str) -> list[Any]:
-    return list(api.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items)
+def _pods(api: Cluster, name: str) -> list[dict[str, Any]]:
+    return list(api.call("GET", "/api/v1/pods", fieldSelector=f"spec.nodeName={name}")["items"])
 
 
-def _is_of_daemon_set(pod: Any) -> bool:
-    return any(owner.kind == "DaemonSet" for owner in pod.metadata.owner_references or [])
+def _is_of_daemon_set(pod: Mapping[str, Any]) -> bool:
+    return any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences") or [])
 
 
-def _delete(api: Any, pod: Any, **options: Any) -> None:
-    from kubernetes.client import ApiException
-
-    with suppress(ApiException):
-        api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace, **options)
+def _delete(api: Cluster, pod: Mapping[str, Any], **options: str) -> None:
+    metadata = pod["metadata"]
+    with suppress(ApiError):
+        api.call("DELETE", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", **options)

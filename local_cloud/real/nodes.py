@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Mapping
 from copy import deepcopy
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local_cloud.nodes import apply_node, core_api, delete_node
+from local_cloud.nodes import apply_node, conditions, delete_node
 from local_cloud.processes import BackgroundProcess
 from local_cloud.real import cgroups, network, node_files, node_images
 from local_cloud.real.site import Site, site_id
@@ -125,12 +126,7 @@ def _wait_until_ready(site: Site, name: str) -> None:
 
 def _is_ready(site: Site, name: str) -> bool:
     """Whether the kubelet that runs now says so: what an ended one said is older than its node's process."""
-    with core_api(site.folder / "kubeconfig") as api:
-        conditions = api.read_node(name).status.conditions or []
-    started = process(site.folder, name).record.stat().st_mtime
-    return any(
-        condition.type == "Ready"
-        and condition.status == "True"
-        and condition.last_heartbeat_time.timestamp() >= int(started)
-        for condition in conditions
-    )
+    started = int(process(site.folder, name).record.stat().st_mtime)
+    found = {one["type"]: one for one in conditions(site.folder / "kubeconfig", name)}
+    ready = found.get("Ready", {"status": "Unknown"})
+    return ready["status"] == "True" and datetime.fromisoformat(ready["lastHeartbeatTime"]).timestamp() >= started

@@ -1,4 +1,7 @@
-"""A Kubernetes API server as the stand-in needs it: plain dicts, one connection pool. Called by provider and awaits."""
+"""A Kubernetes API server as the stand-ins need it: plain dicts, one connection pool.
+
+Called by provider, awaits, and local_cloud/nodes.py for the stand-in of Azure.
+"""
 
 import json
 import tempfile
@@ -50,6 +53,10 @@ class Cluster:
         )  # fmt: skip
         self._kinds: dict[str, dict[str, Object]] = {}
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Ends its connections."""
+        self._pool.clear()
 
     def resource(self, api_version: str, kind: str) -> Object:
         """The API resource of a kind: its plural `name` and whether it is `namespaced`."""
