@@ -28,7 +28,7 @@ AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # A gigabyte that PyTorch asks for and imports only on a GPU; it is linked against the rest of CUDA.
 LEFT_OUT = ("triton", "nvidia-cuda-cccl")
 COST = (
-    "images: up to 12 minutes and 14 GB of disk (for real nodes 11 GB more) the first time, 4 GB of it downloads; "
+    "images: up to 12 minutes and 14 GB of disk (for real nodes 9 GB more) the first time, 4 GB of it downloads; "
     "seconds when nothing changed"
 )
 

@@ -16,7 +16,9 @@ NODE = Path("/run/node")  # the node's folder, where socket paths stay short
 CONTAINERD = "/run/containerd/containerd.sock"
 SECONDS_TO_START = 60.0
 KEPT = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet", "log": "/var/log"}
-LAYERS = "io.containerd.snapshotter.v1.overlayfs/snapshots"  # in containerd's folder
+IMAGES = "images"  # in a node's folder: the containerd whose unpacked layers it has (node_images.py)
+SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs"  # in containerd's folder
+SNAPSHOTS = f"{SNAPSHOTTER}/snapshots"
 # What the kubelet wants of the kernel, and sets where it finds another value. It finds these, and this machine's
 # settings stay as they are.
 KERNEL = {
@@ -45,7 +47,7 @@ def main(folder: Path) -> None:
 def mount_machine(folder: Path) -> None:
     """A /run of its own, a /var whose changes are lost at the end, and the node's folder for what is kept."""
     mount("--make-rshared", "/")
-    images = layers(folder / "images" / LAYERS)
+    images = layers(folder / IMAGES / SNAPSHOTS)
     handle = os.open(folder, os.O_PATH)  # before /run covers it
     mount("-t", "tmpfs", "-o", "mode=755", "node", "/run")
     for path in (NODE, Path("/run/netns"), Path("/run/var"), Path("/run/work"), Path("/run/kernel")):
@@ -58,7 +60,7 @@ def mount_machine(folder: Path) -> None:
             path.mkdir(parents=True, exist_ok=True)
         mount("--bind", str(NODE / name), place)
     for name, layer in images.items():
-        where = Path(KEPT["containerd"], LAYERS, name)
+        where = Path(KEPT["containerd"], SNAPSHOTS, name)
         mount("-o", "bind,ro", f"/proc/self/fd/{layer}", str(where), pass_fds=(layer,))
         os.close(layer)
     for name, value in KERNEL.items():
@@ -68,7 +70,7 @@ def mount_machine(folder: Path) -> None:
 
 
 def layers(folder: Path) -> dict[str, int]:
-    """The unpacked layers of the images that every node has (node_images.py), open."""
+    """The unpacked layers of the images that every node has, open."""
     return {path.name: os.open(path, os.O_PATH) for path in folder.iterdir()} if folder.exists() else {}
 
 

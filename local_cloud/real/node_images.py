@@ -1,8 +1,8 @@
 """Our images on each node from its first second on, as a cloud's node images bring the images that they will need.
 
 They are imported once into a containerd of their own. A new node has its databases as copies, its packed layers as hard
-links, and its unpacked layers (150,000 files) by mounts that cannot be written (machine.py). Other images are another
-folder, so that nodes which run keep theirs. Called by `python -m local_cloud images` and nodes.py.
+links, and its unpacked layers (150,000 files) by mounts that cannot be written (machine.py). Other images are
+another folder, so that nodes which run keep theirs. Called by `python -m local_cloud images` and nodes.py.
 """
 
 import fcntl
@@ -12,12 +12,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from local_cloud.cache import cache_root
 from local_cloud.go_build import BuildError, Say
 from local_cloud.images import Images
-from local_cloud.real import packages
+from local_cloud.real import layout, packages
+from local_cloud.real.layout import BLOBS
+from local_cloud.real.machine import IMAGES, SNAPSHOTS, SNAPSHOTTER
 from local_cloud.real.programs import ORAS, puller_toolchain
 
 FIRST_BUILD_BYTES = 28 * 10**9  # images and what nodes have of them (images.COST), and room to work
@@ -28,14 +29,16 @@ DEBIAN = {  # Debian's package in the place of an image that is in no registry t
     "curl": f"{REGISTRY}/curl:1",  # asks a model from a pod
 }
 ORAS_NAME = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # the puller of weights; built from its Go module
-CONTAINERD, SNAPSHOTTER = "containerd", "io.containerd.snapshotter.v1.overlayfs"
-IMAGES = "images"  # in a node's folder: where its unpacked layers are
-# In namespaces of its own: $1 is containerd's folder, $2 the layout.
+CONTAINERD = "containerd"
+CONTENT = Path("io.containerd.content.v1.content", BLOBS)
+# In namespaces of its own: $1 is containerd's folder, $2 the layout, and the rest its files that are imported.
 IMPORT = """
+root=$1 layout=$2
+shift 2
 mount -t tmpfs none /run
-containerd --config /dev/null --root "$1" --log-level warn &
+containerd --config /dev/null --root "$root" --log-level warn &
 until [ -S /run/containerd/containerd.sock ]; do kill -0 $!; sleep 0.05; done
-tar -C "$2" -c . | ctr --namespace k8s.io images import -
+tar -C "$layout" -c "$@" | ctr --namespace k8s.io images import -
 kill $!
 wait $! || true
 """
@@ -80,8 +83,8 @@ def give(node: Path) -> None:
             shutil.rmtree(unfinished, ignore_errors=True)
             (unfinished / SNAPSHOTTER).mkdir(parents=True)
             _link(*(part for part in source.iterdir() if part.name != SNAPSHOTTER), into=unfinished)
-            for snapshot in (source / SNAPSHOTTER / "snapshots").iterdir():
-                (unfinished / SNAPSHOTTER / "snapshots" / snapshot.name).mkdir(parents=True)
+            for snapshot in (source / SNAPSHOTS).iterdir():
+                (unfinished / SNAPSHOTS / snapshot.name).mkdir(parents=True)
             _copy_databases(source, unfinished)
             unfinished.rename(target)
 
@@ -114,7 +117,7 @@ def prepare(images: Images, say: Say) -> list[str]:
         if ready() == _generation(key):
             return known
         say("images: unpacking them as nodes keep them (two minutes the first time, then what has changed)")
-        _write_layout(images, named, folder() / "layout")
+        layout.write(images, named, folder() / "layout")
         _make(_generation(key), ready())
         (folder() / "key").write_text(key)
         _remove_unused(key)
@@ -132,43 +135,19 @@ def _key(images: Images, named: Mapping[str, Sequence[str]]) -> str:
     return hashlib.sha256(json.dumps([ids, named, sorted(packages.UNPACKED)]).encode()).hexdigest()
 
 
-def _write_layout(images: Images, named: Mapping[str, Sequence[str]], layout: Path) -> None:
-    """An OCI layout that holds every layer once; its index gives each image all of its names."""
-    (layout / "index.json").unlink(missing_ok=True)
-    for number, name in enumerate(named):  # a layer that lies there already is not packed again
-        options = ["--quiet", "--compression-format", "zstd", "--compression-level", "1"]
-        images.run("push", *options, name, f"oci:{layout}:{number}")
-    index = json.loads((layout / "index.json").read_text())
-    entries = {entry["annotations"]["org.opencontainers.image.ref.name"]: entry for entry in index["manifests"]}
-    index["manifests"] = [
-        _named(entries[str(number)], name) for number, names in enumerate(named.values()) for name in names
-    ]
-    (layout / "index.json").write_text(json.dumps(index))
-    blobs, kept = layout / "blobs" / "sha256", set[str]()
-    for entry in entries.values():
-        manifest = json.loads((blobs / _hex(entry)).read_text())
-        kept |= {_hex(one) for one in (entry, manifest["config"], *manifest["layers"])}
-    for old in {path.name for path in blobs.iterdir()} - kept:
-        (blobs / old).unlink()
-
-
-def _hex(described: Mapping[str, Any]) -> str:
-    return str(described["digest"]).removeprefix("sha256:")
-
-
-def _named(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {**entry, "annotations": {"io.containerd.image.name": name}}
-
-
 def _make(target: Path, older: Path | None) -> None:
-    """A containerd with the layout's images, which begins with what an older one has."""
-    unfinished = folder() / "containerd.new"
+    """A containerd with the layout's images, which begins with what an older one has. Archives lie on the disk once."""
+    packed, unfinished = folder() / "layout", folder() / "containerd.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     if older:
         _link(*older.iterdir(), into=unfinished)
         _copy_databases(older, unfinished)
-    _import(folder() / "layout", unfinished)
+    new = sorted(layout.blobs(packed / BLOBS) - layout.blobs(unfinished / CONTENT))
+    (unfinished / CONTENT).mkdir(parents=True, exist_ok=True)
+    for name in new:  # containerd finds that it has them, and copies nothing
+        (unfinished / CONTENT / name).hardlink_to(packed / BLOBS / name)
+    _import(packed, ["oci-layout", "index.json", *(str(BLOBS / name) for name in new)], unfinished)
     unfinished.rename(target)
 
 
@@ -179,11 +158,10 @@ def _remove_unused(key: str) -> None:
         shutil.rmtree(old)
 
 
-def _import(layout: Path, root: Path) -> None:
+def _import(packed: Path, files: Sequence[str], root: Path) -> None:
     started = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc", IMPORT, "import"]
-    done = subprocess.run(
-        [*started, str(root), str(layout)], env={"PATH": packages.search_path()}, capture_output=True, text=True
-    )
+    command = [*started, str(root), str(packed), *files]
+    done = subprocess.run(command, env={"PATH": packages.search_path()}, capture_output=True, text=True)
     if done.returncode != 0:
         raise BuildError(f"containerd does not take the images: {done.stderr.strip()[-1000:]}")
 
