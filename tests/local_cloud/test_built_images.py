@@ -18,6 +18,7 @@ from local_cloud.cache import cache_root
 from local_cloud.images import TOOLS, Images
 from local_cloud.network import free_ports
 from tests.local_cloud.container import MODEL, command, mounted, output
+from tests.serving.hub_stand_in import NAME, hub
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or None in map(shutil.which, TOOLS), reason=f"needs root and {TOOLS}"),
@@ -113,11 +114,16 @@ def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tuning"], indirect=True)
-def test_the_tuning_image_trains_two_steps(root: str, config: dict[str, Any], model: Path):
+def test_the_tuning_image_fetches_a_model_from_the_hub_and_trains_two_steps(
+    root: str, config: dict[str, Any], model: Path
+):
     row = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]})
     script = (
-        f"for i in 1 2 3 4 5 6 7 8; do echo '{row}'; done > /tmp/rows.jsonl; python -m tuning_image --model {MODEL} "
+        f"for i in 1 2 3 4 5 6 7 8; do echo '{row}'; done > /tmp/rows.jsonl; python -m tuning_image --model {NAME} "
     )
     script += "--data /tmp/rows.jsonl --output /tmp/out --set TrainingArguments.max_steps=2 "
     script += "&& find /tmp/out -name adapter_model.safetensors"
-    assert "\n/tmp/out/" in output(*command(root, config["Env"], model, "sh", "-c", script))
+    with hub(model) as stand_in:
+        asks = [*config["Env"], *(f"{key}={value}" for key, value in stand_in.environment.items())]
+        assert "\n/tmp/out/" in output(*command(root, asks, cache_root(), "sh", "-c", script))
+        assert stand_in.ranges() == [None]  # the weights, once
