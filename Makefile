@@ -1,8 +1,10 @@
 # The commands of README.md. Everything else is in scripts/ and `python -m local_cloud`.
-.PHONY: help setup setup-images images demo down check test test-images test-containers bench format
+.PHONY: help setup setup-images images demo down check test test-images test-serving test-tuning test-containers bench format
 
 VENV := .venv/bin
 export PYTHONUNBUFFERED = 1
+# Bytecode is kept, whatever the shell says: the tests start Python some thousand times.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests mostly wait for a cluster, so a few more workers than cores pay.
 WORKERS ?= 4
 
@@ -36,18 +38,21 @@ test: check          ## all tests; CI runs exactly this
 	@$(VENV)/python -m local_cloud build --images
 	@$(VENV)/pytest -n $(WORKERS) --dist worksteal --ignore tests/unit --ignore tests/wire \
 		--ignore tests/serving --ignore tests/tuning --ignore tests/containers
-	@$(MAKE) --no-print-directory test-images test-containers
+	@$(MAKE) --no-print-directory test-serving
+	@$(MAKE) --no-print-directory --jobs 2 test-tuning test-containers
+
+test-images: test-serving test-tuning
 
 # Each folder by itself: its tests import only its image and .venv-images, never tests/conftest.py.
 # OpenMP: threads of the tests' own PyTorch that wait awake would take the cores from the servers that they ask.
-test-images: setup-images
-	@set -e; for folder in $(wildcard tests/serving tests/tuning); do \
-		GOMP_SPINCOUNT=20000 .venv-images/bin/pytest -n 2 --confcutdir $$folder $$folder; done
+test-serving test-tuning: test-%: setup-images
+	@GOMP_SPINCOUNT=20000 .venv-images/bin/pytest -n 2 --confcutdir tests/$* tests/$*
 
 # One cloud with real nodes for all of them, one after the other; each says why it is skipped where that is not possible.
+# They mostly wait, so `make test` runs them beside tests/tuning.
 test-containers: setup
 	@$(VENV)/python -m local_cloud build --images
-	@$(VENV)/pytest -rs --no-fold-skipped tests/containers
+	@$(VENV)/pytest -v -rs --no-fold-skipped tests/containers
 
 bench: setup-images  ## the measurements of benchmarks/, as ratios in one run
 	@$(VENV)/python -m local_cloud build
