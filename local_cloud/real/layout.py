@@ -32,9 +32,12 @@ def write(images: Images, named: Mapping[str, Sequence[str]], layout: Path) -> N
 
 def _whole_index(layout: Path) -> list[dict[str, Any]]:
     """The entries of a layout that was written to its end; none of another one."""
+    return [entry for entry in _entries(layout) if NAME in entry.get("annotations", {})]
+
+
+def _entries(layout: Path) -> list[dict[str, Any]]:
     index = layout / "index.json"
-    entries: list[dict[str, Any]] = _read(index)["manifests"] if index.exists() else []
-    return [entry for entry in entries if NAME in entry["annotations"]]
+    return list(_read(index)["manifests"]) if index.exists() else []
 
 
 def _remove_others(layout: Path, entries: Sequence[dict[str, Any]]) -> None:
@@ -53,7 +56,7 @@ def _pack(images: Images, name: str, layout: Path, packed: dict[str, dict[str, A
         if not (place := layout / BLOBS / digest.removeprefix("sha256:")).exists():
             place.hardlink_to(layout / BLOBS / _hex(layer))
     images.run("push", "--quiet", "--compression-format", "zstd", "--compression-level", "1", name, f"oci:{layout}:new")
-    (entry,) = (one for one in _read(layout / "index.json")["manifests"] if one["annotations"][REFERENCE] == "new")
+    (entry,) = (one for one in _entries(layout) if one.get("annotations", {}).get(REFERENCE) == "new")
     manifest = _read(layout / BLOBS / _hex(entry))
     manifest["layers"] = [packed.get(layer["digest"], layer) for layer in manifest["layers"]]
     content = json.dumps(manifest).encode()

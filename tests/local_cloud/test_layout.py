@@ -50,10 +50,11 @@ def test_a_layer_is_packed_once_and_other_images_go(tmp_path: Path) -> None:
     packed = (folder / layout.BLOBS / below[7:]).stat()
     second = store.build_on(first, "two")
     (folder / layout.BLOBS / ("0" * 64)).write_text("of a run that was killed")
-    layout.write(store, {second: ["b", "c"]}, folder)
+    layout.write(store, {second: ["b", "c"], store.build_on("scratch", "three"): ["d"]}, folder)
     assert layers(folder, "b") == layers(folder, "c") and layers(folder, "b")[0] == below
     assert (folder / layout.BLOBS / below[7:]).stat().st_mtime_ns == packed.st_mtime_ns
-    assert len(layout.blobs(folder / layout.BLOBS)) == 4  # two layers, configuration, manifest
+    assert len(layers(folder, "d")) == 1
+    assert len(layout.blobs(folder / layout.BLOBS)) == 4 + 3  # layers, configuration, manifest of each image
     store.remove()
 
 
