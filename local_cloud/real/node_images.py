@@ -136,7 +136,7 @@ def _key(images: Images, named: Mapping[str, Sequence[str]]) -> str:
 
 
 def _make(target: Path, older: Path | None) -> None:
-    """A containerd with the layout's images, which begins with what an older one has. Archives lie on the disk once."""
+    """A containerd with the layout's images, which begins with what an older one has."""
     packed, unfinished = folder() / "layout", folder() / "containerd.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -145,7 +145,7 @@ def _make(target: Path, older: Path | None) -> None:
         _copy_databases(older, unfinished)
     new = sorted(layout.blobs(packed / BLOBS) - layout.blobs(unfinished / CONTENT))
     (unfinished / CONTENT).mkdir(parents=True, exist_ok=True)
-    for name in new:  # containerd finds that it has them, and copies nothing
+    for name in new:  # what containerd finds it does not copy; one that begins with an older one's may not look
         (unfinished / CONTENT / name).hardlink_to(packed / BLOBS / name)
     _import(packed, ["oci-layout", "index.json", *(str(BLOBS / name) for name in new)], unfinished)
     unfinished.rename(target)

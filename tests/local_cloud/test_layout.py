@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from local_cloud.images import TOOLS, Images
-from local_cloud.real import layout
+from local_cloud.real import layout, node_images
+from local_cloud.real.machine import SNAPSHOTS
+from local_cloud.real.refusal import refusal
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or None in map(shutil.which, TOOLS), reason=f"needs root and {TOOLS}")
 
@@ -64,4 +66,24 @@ def test_a_layout_of_a_run_that_was_killed_is_made_anew(tmp_path: Path) -> None:
     store.run("push", "--quiet", first, f"oci:{folder}:new")
     layout.write(store, {first: ["a"]}, folder)
     assert len(layers(folder, "a")) == 1 and len(layout.blobs(folder / layout.BLOBS)) == 3
+    store.remove()
+
+
+@pytest.mark.skipif(bool(refusal()), reason=str(refusal()))
+def test_containerd_unpacks_what_is_new_and_shares_the_packed_layers_of_its_first_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_images, "folder", lambda: tmp_path)
+    store, generations = Store(tmp_path / "store"), [tmp_path / "first", tmp_path / "second"]
+    first = store.build_on("scratch", "one")
+    layout.write(store, {first: ["r.example.com/a:1"]}, tmp_path / "layout")
+    node_images._make(generations[0], None)
+    second = store.build_on(first, "two")
+    layout.write(store, {first: ["r.example.com/a:1"], second: ["r.example.com/b:1"]}, tmp_path / "layout")
+    node_images._make(generations[1], generations[0])
+    unpacked = [{path.name for path in (one / SNAPSHOTS).glob("*/fs/*")} for one in generations]
+    assert unpacked == [{"one"}, {"one", "two"}]
+    packed = tmp_path / "layout" / layout.BLOBS
+    for digest in layers(tmp_path / "layout", "r.example.com/a:1"):
+        assert (generations[0] / node_images.CONTENT / digest[7:]).samefile(packed / digest[7:])
     store.remove()
