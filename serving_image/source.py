@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving_image import gguf_header
 from serving_image.errors import WeightsError
 from serving_image.progress import Progress
 from serving_image.settings import Settings
@@ -52,11 +53,13 @@ def find(settings: Settings, progress: Progress | None = None) -> Source:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise WeightsError(f"--model {path}: there is no such file")
+        gguf_header.check(path)
         return Source(path.parent, path.name)
     if path.exists() or settings.model.startswith(("/", ".")):
         if settings.revision:
             raise WeightsError(f"--revision {settings.revision}: a folder has no revisions; leave it out")
         if name := _only_gguf(path):
+            gguf_header.check(path / name)
             return Source(path, name)
         return check(Source(path))
     from serving_image import download, hub  # half a second, for downloads alone

@@ -1,9 +1,8 @@
 """The model's tokenizer and chat template. Called by the routes; transformers is imported when it is loaded."""
 
-import contextlib
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +66,8 @@ class Tokenizer:
         if not (template or self.chats):
             message = "this model has no chat template; send chat_template, or use /v1/completions"
             raise bad("messages", message)
+        if any(each.get("tool_calls") for each in messages) and not self.names("tool_calls", template):
+            raise bad("messages", "this chat template leaves tool_calls out; send a chat_template that has them")
         if not self.names("developer", template):
             messages = [{**each, "role": "system"} if each["role"] == "developer" else each for each in messages]
         render = functools.partial(
@@ -78,22 +79,40 @@ class Tokenizer:
             tokenize=False,
             **(variables or {}),
         )
-        try:
-            text = render(list(messages))
-        except Exception as error:  # templates raise what they like
-            text = self._without_system(render, messages, error)
-        return self.encode(text, special=False)
+        return self.encode(_rendered(render, messages), special=False)
 
-    @staticmethod
-    def _without_system(render: Any, messages: Sequence[Mapping[str, Any]], error: Exception) -> str:
-        """For a template that knows no system role: what it would say stands before the user's first words."""
-        first, *rest = messages
-        if first["role"] in ("system", "developer") and rest and rest[0]["role"] == "user":
-            merged = {**rest[0], "content": f"{first['content']}\n\n{rest[0]['content']}"}
-            with contextlib.suppress(Exception):
-                text: str = render([merged, *rest[1:]])
-                return text
-        raise Refusal(400, f"messages: the chat template refuses them: {error}", param="messages") from None
+
+def _rendered(render: Callable[[list[Mapping[str, Any]]], str], messages: Sequence[Mapping[str, Any]]) -> str:
+    """What the template makes of the conversation, or of the first form of it that it does not refuse."""
+    problem: Exception | None = None
+    for form in _forms(messages):
+        try:
+            return render(form)
+        except Exception as error:  # templates raise what they like
+            problem = problem or error
+    raise Refusal(400, f"messages: the chat template refuses them: {problem}", param="messages")
+
+
+def _forms(messages: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The conversation as it is, and in ways that say the same to templates that do not know that form."""
+    first, *rest = messages
+    whole = [list(messages)]
+    if first["role"] in ("system", "developer") and rest and rest[0]["role"] == "user":
+        # no system role: what it would say stands before the user's first words
+        whole.append([{**rest[0], "content": f"{first['content']}\n\n{rest[0]['content']}"}, *rest[1:]])
+    for form in whole:
+        yield form
+        if any(each.get("tool_calls") for each in form):
+            yield [_with_texts(each) for each in form]
+
+
+def _with_texts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same turn, with the arguments of its calls as JSON: DeepSeek's templates take no objects."""
+    calls = [{**each, "function": dict(each["function"])} for each in message.get("tool_calls", ())]
+    for call in calls:
+        if not isinstance(call["function"]["arguments"], str):
+            call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def load(source: Source, template: Path | None) -> Tokenizer:

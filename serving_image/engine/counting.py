@@ -4,6 +4,7 @@ import json
 import struct
 from pathlib import Path
 
+from serving_image import gguf_header
 from serving_image.source import Source
 
 WORD_BITS = 32  # of the integers into which AWQ and GPTQ pack weights
@@ -11,7 +12,9 @@ FP4_PER_BYTE = 2  # in MXFP4's blocks
 
 
 def numbers(source: Source, packed_bits: int = 4) -> int:
-    """Numbers in all safetensors files; packed ones, which have so many bits, count as what they stand for."""
+    """Numbers in all files; packed ones, which have so many bits, count as what they stand for."""
+    if source.gguf:
+        return sum(tensor.count for path in source.weight_paths for tensor in gguf_header.read(path).tensors)
     entries = (entry for path in source.weight_paths for entry in _header(path).items())
     return sum(_count(name, entry, packed_bits) for name, entry in entries)
 

@@ -18,7 +18,6 @@ from serving_image.source import Source
 
 BFLOAT16_CAPABILITY = (8, 0)  # NVIDIA's Ampere is the first to have it
 KEPT = {"nf4": 0.3, "int8": 0.55}  # of 16-bit files, in memory
-GGUF_BITS = 4  # about, of a weight in a file
 UNPACKED: dict[str, Any] = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}  # by transformers itself
 # Those that need a package which the images do not have. Source: transformers' quantizers/quantizer_*.py.
 PACKAGES = {
@@ -53,7 +52,7 @@ def precision(source: Source, settings: Settings, device: torch.device) -> Preci
         _refuse_quantizing(settings, "a .gguf file")
         options = {**source.loading, "quantization_config": GgufConfig(dequantize=True)}
         chosen = _compute_dtype(dtype, device)
-        return Precision(chosen, source.weight_bytes * 8 * chosen.itemsize // GGUF_BITS, options)
+        return Precision(chosen, counting.numbers(source) * chosen.itemsize, options)
     config = json.loads((source.folder / "config.json").read_text())
     item_bytes = _item_bytes(dtype, config)
     if method := _method(config):

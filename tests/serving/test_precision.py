@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks import small_model
 from serving_image import settings
 from serving_image.engine import weights
 from serving_image.engine.build import build
@@ -132,6 +133,7 @@ def packed(layer: torch.nn.Linear, method: str, bits: int, stored: int) -> dict[
     ("kind", "method", "bits", "form"),
     [
         ("llama", "awq", 4, "gemm"),
+        ("llama", "gptq", 2, "gptq_v2"),
         ("llama", "gptq", 4, "gptq"),
         ("llama", "gptq", 8, "gptq_v2"),
         ("qwen3_moe", "gptq", 4, "gptq"),
@@ -210,6 +212,12 @@ def test_weights_count_as_what_they_are_in_memory_whatever_their_files_hold(
     model.save_pretrained(tmp_path)
     count = sum(parameter.numel() for parameter in model.parameters())
     assert precision(Source(tmp_path), read(tmp_path, *flags), CPU).weight_bytes == item_bytes * count
+
+
+def test_a_gguf_file_counts_as_its_numbers_however_few_bits_they_have_there() -> None:
+    file, folder = small_model.gguf_file(), small_model.folder()
+    found = precision(Source(file.parent, file.name), read(file, "--dtype", "float32"), CPU).weight_bytes
+    assert found == precision(Source(folder), read(folder, "--dtype", "float32"), CPU).weight_bytes
 
 
 def test_quantizing_what_is_quantized_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The model's files: what is wrong with them is said by name; quantized and packed ones serve too."""
 
 import json
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -123,6 +124,22 @@ def test_a_folder_of_two_gguf_files_names_both(tmp_path: Path):
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).touch()
     assert "has 2 .gguf files, a.gguf, b.gguf; name one" in problem(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (1_000, "its beginning is damaged"),
+        (-1_000, r"has \d+ bytes instead of \d+: it is cut"),
+        (0, "not begin with GGUF"),
+    ],
+)
+def test_a_gguf_file_that_is_cut_is_named(tmp_path: Path, kept: int, said: str):
+    file = Path(shutil.copy(small_model.gguf_file(), tmp_path / "model.gguf"))
+    with file.open("r+b") as opened:
+        opened.truncate(kept % (file.stat().st_size + 1))
+    for model in (file, tmp_path):
+        assert re.search(f"{file}: .*{said}", problem(model))
 
 
 def test_a_folder_with_one_gguf_file_and_nothing_else_answers(tmp_path: Path):
