@@ -67,6 +67,16 @@ def test_requests_that_join_at_every_step_do_not_change_each_other(folder: Path,
     assert answers == {name: generated(model, tokens, 20) for name, tokens in asked.items()}
 
 
+def test_a_long_prompt_that_joins_takes_no_token_from_those_who_decode(folder: Path) -> None:
+    stepper = engine(folder, "--prefill-tokens", "16")
+    stepper.add(greedy("talking", prompt(1, 10), 60))
+    run(stepper, steps=3)
+    stepper.add(greedy("long", prompt(2, 160)))
+    tokens = {name: len(found) for name, found in run(stepper, steps=8).items()}
+    assert tokens == {"talking": 8, "long": 0}
+    assert len(run(stepper)["long"]) == 20
+
+
 def test_a_prefix_that_is_reused_gives_the_same_tokens(folder: Path, model: PreTrainedModel) -> None:
     stepper, system = engine(folder), prompt(3, 100)
     stepper.add(greedy("first", system + prompt(4, 10)))
