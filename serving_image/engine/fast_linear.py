@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from serving_image.engine import heap
+from serving_image.engine import heap, memory
 
 ATTENTION, NETWORK = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")
 _pointwise = torch.ops.mkldnn._linear_pointwise
@@ -102,8 +102,10 @@ def speed_up(model: Any) -> None:
             for value in vars(module).values():
                 if isinstance(value, Shared) and type(value._linear) is nn.Linear:
                     value._linear = _packed(value._linear)
+        files = memory.mapped()
         for parameter in model.parameters():  # what is left, so that the file's mapping goes, which RSS counts
-            if parameter.is_floating_point():  # quantized ones keep what belongs to them
+            in_file = any(parameter.data_ptr() in each for each in files)
+            if in_file and parameter.is_floating_point():  # quantized ones keep what belongs to them
                 parameter.data = parameter.data.clone()
         heap.give_back()
 

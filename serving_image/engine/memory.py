@@ -26,18 +26,18 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = min([int(psutil.virtual_memory().available), *_free_in_cgroups(CGROUPS, OWN_CGROUPS.read_text())])
-    return max(0, free - _mapped_bytes(Path("/proc/self/maps").read_text()))
+    return max(0, free - sum(map(len, mapped())))
 
 
-def _mapped_bytes(maps: str) -> int:
-    """Of files that this process has mapped, libraries apart: weights, which every step reads from beginning to end."""
-    total = 0
-    for line in maps.splitlines():
+def mapped(maps: str | None = None) -> list[range]:
+    """Addresses of files that this process has mapped, libraries apart: weights, which every step reads whole."""
+    found = []
+    for line in (Path("/proc/self/maps").read_text() if maps is None else maps).splitlines():
         span, *_, path = line.split(maxsplit=5)
         if path.startswith("/") and not path.startswith("/dev/") and ".so" not in path:
             begin, end = span.split("-")
-            total += int(end, 16) - int(begin, 16)
-    return total
+            found.append(range(int(begin, 16), int(end, 16)))
+    return found
 
 
 def _free_in_cgroups(mounted: Path, own: str) -> list[int]:

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from serving_image import settings
-from serving_image.engine import fast_linear
+from serving_image.engine import fast_linear, memory
 from serving_image.engine.build import build
 from serving_image.engine.decoder import understands
 from serving_image.engine.lora import Adapter
@@ -50,6 +50,20 @@ def test_packing_for_the_cpu_lets_each_weight_go_before_the_next_ones(monkeypatc
     monkeypatch.setattr(fast_linear, "_packed", noting)
     fast_linear.speed_up(model)
     assert len(seen) > 8 and max(alive) <= 2
+
+
+@pytest.mark.parametrize(("files", "copied"), [(torch.bfloat16, True), (torch.float32, False)])
+def test_packing_copies_what_lies_in_its_file_and_nothing_that_was_cast_on_loading(
+    tmp_path: Path, files: torch.dtype, copied: bool
+) -> None:
+    AutoModelForCausalLM.from_config(LlamaConfig(**SIZES)).to(files).save_pretrained(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    embedding = model.get_input_embeddings().weight
+    before = embedding.data_ptr()
+    assert any(before in each for each in memory.mapped()) == copied
+    fast_linear.speed_up(model)
+    assert (embedding.data_ptr() != before) == copied
+    assert not any(parameter.data_ptr() in each for parameter in model.parameters() for each in memory.mapped())
 
 
 def engine(folder: Path, dtype: str) -> Stepper:

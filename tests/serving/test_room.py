@@ -49,7 +49,7 @@ def test_weights_that_are_used_in_their_files_are_not_free_and_libraries_are():
         "1000-3000 r--s 00000000 fe:00 77 /models/blobs/c6e35d\n3000-9000 r-xp 00000000 fe:00 78 /usr/lib/libtorch.so\n"
         "9000-a000 rw-p 00000000 00:00 0 \nb000-c000 rw-p 00000000 00:00 0 [heap]\nd000-e000 rw-s 0 00:01 9 /dev/zero\n"
     )
-    assert memory._mapped_bytes(maps) == 0x2000
+    assert memory.mapped(maps) == [range(0x1000, 0x3000)]
 
 
 def test_what_is_free_here_is_not_more_than_the_machine_has():
