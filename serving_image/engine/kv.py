@@ -140,8 +140,10 @@ class Store:
         self.shape = shape
         self.budget_tokens = budget_tokens
         self.kept_tokens = int(budget_tokens * KEPT_SHARE)
+        self._ample_tokens = budget_tokens  # up to here rows that are only kept need not make room for others
         if shape.device.type == "cpu":
             self.kept_tokens = min(self.kept_tokens, KEPT_CPU_BYTES // shape.token_bytes)
+            self._ample_tokens = self.kept_tokens
         self.pools = [Pool(shape, length, budget_tokens // length) for length in row_lengths(context_tokens)]
 
     def allocate(self, length: int) -> Row:
@@ -177,9 +179,10 @@ class Store:
     def _grow(self, pool: Pool, *, required: bool) -> None:
         wanted = max(1, pool.capacity)  # twice as many
         budget = self.budget_tokens if required else self.kept_tokens
-        free = budget - sum(each.tokens for each in self.pools)
-        if required and free < pool.length:
-            free += self._shrink_others(pool)
+        taken = sum(each.tokens for each in self.pools)
+        if required and taken + pool.length > self._ample_tokens:
+            taken -= self._shrink_others(pool)
+        free = budget - taken
         added = min(wanted, free // pool.length)
         if added > 0:
             try:

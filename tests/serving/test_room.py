@@ -75,3 +75,16 @@ def test_a_pool_of_the_cache_gives_all_its_room_to_another_and_takes_it_back():
         row = store.allocate(length)
         assert row.room == (128 if length == 100 else 256)
         row.pool.give_back(row)
+
+
+def test_rows_kept_on_a_cpu_give_way_when_others_need_more_than_may_be_kept(monkeypatch: pytest.MonkeyPatch):
+    shape = kv.Shape(layers=1, heads=1, key_dim=2, value_dim=2, dtype=torch.float32, device=CPU)
+    monkeypatch.setattr(kv, "KEPT_CPU_BYTES", 512 * shape.token_bytes)
+    store = kv.Store(shape, budget_tokens=4096, context_tokens=256)
+    kept = [store.allocate(100) for _ in range(2)]
+    for row in kept:
+        row.pool.give_back(row)
+    store.allocate(200)
+    assert store.kept()[:2] == kept  # 2 x 128 + 256 tokens may be kept
+    store.allocate(200)
+    assert [len(pool.rows) for pool in store.pools] == [0, 2]
