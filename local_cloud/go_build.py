@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST_GO = (1, 26)
+LESS_URGENT = ("nice", "-n", "10")  # than the images, which are built beside them and wait for the network and the disk
 SECONDS_BETWEEN_SIGNS_OF_LIFE = 30
 POLL_SECONDS = 0.5
 LINES_OF_ERROR = 15
@@ -77,7 +78,7 @@ def compile_program(go: str, program: Program, module: Path, folder: Path, say: 
     """Compiles into `folder`, until `stop`; the binary appears there whole or not at all."""
     unfinished = folder / f".{program.name}.{os.getpid()}"
     log = folder / f".{program.name}.log"
-    command = [go, "build", "-o", str(unfinished), *program.arguments]
+    command = [*LESS_URGENT, go, "build", "-o", str(unfinished), *program.arguments]
     say(f"{program.name}: building (up to {program.minutes:g} minutes on two cores, seconds if compiled before)")
     started = time.monotonic()
     try:

@@ -85,6 +85,6 @@ def test_rows_kept_on_a_cpu_give_way_when_others_need_more_than_may_be_kept(monk
     for row in kept:
         row.pool.give_back(row)
     store.allocate(200)
-    assert store.kept()[:2] == kept  # 2 x 128 + 256 tokens may be kept
+    assert set(kept) < set(store.kept())  # 2 x 128 + 256 tokens may be kept
     store.allocate(200)
     assert [len(pool.rows) for pool in store.pools] == [0, 2]
