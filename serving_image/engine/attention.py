@@ -57,7 +57,7 @@ class Writing:
     """Which tokens of the line go where in a pool: to the places of its `lines`."""
 
     pool: Pool
-    tokens: torch.Tensor | slice | None  # (n,) places in the line; None for all
+    tokens: torch.Tensor | slice | None  # (n,) places in the line; None for its first n
     places: torch.Tensor  # (n,)
 
 
@@ -108,13 +108,13 @@ def attend(
 def attend_rows(
     layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, step: Step, scoring: Scoring
 ) -> torch.Tensor:
-    """The same for one layer, over (T, heads, D)."""
+    """The same for one layer, over (T, heads, D); places behind the step's tokens come out as zeros."""
     for writing in step.writings:
         _write(writing.pool.keys.lines[layer], keys, writing)
         _write(writing.pool.values.lines[layer], values, writing)
-    if len(step.decodings) == 1 and not step.chunks and not step.prompts:
+    if len(step.decodings) == 1 and step.decodings[0].tokens.stop == len(queries):
         return _decode(layer, queries, step.decodings[0], scoring)
-    output = queries.new_empty((queries.shape[0], queries.shape[1], values.shape[2]))
+    output = queries.new_zeros((queries.shape[0], queries.shape[1], values.shape[2]))
     for decoding in step.decodings:
         output[decoding.tokens] = _decode(layer, queries[decoding.tokens], decoding, scoring)
     for chunk in step.chunks:
@@ -125,7 +125,7 @@ def attend_rows(
 
 
 def _write(lines: torch.Tensor, states: torch.Tensor, writing: Writing) -> None:
-    chosen = states if writing.tokens is None else states[writing.tokens]
+    chosen = states[: len(writing.places)] if writing.tokens is None else states[writing.tokens]
     lines.index_copy_(0, writing.places, chosen)
 
 

@@ -16,6 +16,7 @@ from serving_image.engine.fast_linear import Packed, Part
 from serving_image.engine.lora import LoraLinear, add_together
 from serving_image.engine.scoring import Scoring
 
+EVERY_LENGTH, LENGTH_STEP = 8, 16  # lengths of a line on CPUs: AMX multiplies 16 rows at a time anyway
 KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
 
@@ -36,6 +37,7 @@ class Decoder:
         self._head = model.lm_head
         self._norm = Norm(model.model.norm)
         self._layers = [Layer(layer) for layer in model.model.layers]
+        self._fills = model.device.type == "cpu" and model.dtype != torch.float32
 
     def __call__(
         self, ids: torch.Tensor, positions: torch.Tensor, ends: torch.Tensor | slice, step: Step
@@ -45,10 +47,19 @@ class Decoder:
         cos, sin = (each[0].unsqueeze(1) for each in self._inner.rotary_emb(x, positions[None]))  # (T, 1, D)
         half = sin.shape[-1] // 2
         sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)  # the sign of the half that is turned back
+        x, cos, sin = self._filled(x), self._filled(cos), self._filled(sin)
         for layer in self._layers:
             x = layer(x, cos, sin, step)
-        logits: torch.Tensor = self._head(self._norm(x[ends]))
+        chosen = x[ends]
+        logits: torch.Tensor = self._head(self._norm(self._filled(chosen)))[: len(chosen)]
         return logits
+
+    def _filled(self, rows: torch.Tensor) -> torch.Tensor:
+        """With zeros up to one of few lengths: oneDNN takes as long to make ready for a new one as for some steps."""
+        missing = -len(rows) % LENGTH_STEP
+        if not self._fills or len(rows) <= EVERY_LENGTH or not missing:
+            return rows
+        return F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, missing))
 
 
 class Norm:

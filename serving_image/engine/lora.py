@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from serving_image.errors import EngineError
 
+BASE = -1  # the place of tokens without an adapter, and of those that only fill the line
 KEPT_STACKS = 8  # combinations of adapters whose matrices stay side by side
 
 
@@ -42,7 +44,7 @@ class State:
 
     stacks: dict[str, Stack] = field(default_factory=dict)  # by module, and by modules that are multiplied together
     count: int = 0  # of adapters
-    owners: torch.Tensor | None = None  # (T,) place of each token's adapter; -1: the base; None: one for all
+    owners: torch.Tensor | None = None  # (T,) place of each token's adapter, or BASE; None: one for all
     masks: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
 
     def mask(self, ranks: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -51,7 +53,8 @@ class State:
             assert self.owners is not None
             adapters = torch.arange(len(ranks)) % self.count
             places = adapters.repeat_interleave(torch.tensor(ranks)).to(like.device)
-            self.masks[ranks] = (self.owners[:, None] == places).to(like.dtype)
+            filled = F.pad(self.owners, (0, like.shape[-2] - len(self.owners)), value=BASE)
+            self.masks[ranks] = (filled[:, None] == places).to(like.dtype)
         return self.masks[ranks]
 
     def change(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -170,7 +173,7 @@ class Adapters:
         if len(keys) == 1 and all(per_token):
             return
         places = {key: place for place, key in enumerate(keys)}
-        owners = torch.tensor([places[adapter.key] if adapter else -1 for adapter in per_token])
+        owners = torch.tensor([places[adapter.key] if adapter else BASE for adapter in per_token])
         self._state.owners = owners.to(self.model.device)
 
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from serving_image import settings
-from serving_image.engine import fast_linear, memory
+from serving_image.engine import decoder, fast_linear, memory
 from serving_image.engine.build import build
 from serving_image.engine.decoder import understands
 from serving_image.engine.lora import Adapter
@@ -110,6 +110,23 @@ def test_logits_in_bfloat16_are_the_models_but_for_rounding(
     assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
 
 
+def test_lines_in_bfloat16_have_few_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(LlamaConfig, tmp_path)
+    stepper, seen = engine(tmp_path, "bfloat16"), []
+    before = decoder.Layer.__call__
+
+    def noting(layer: Any, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append(len(x))
+        return before(layer, x, *rest)
+
+    monkeypatch.setattr(decoder.Layer, "__call__", noting)
+    for count in (3, 7, 11, 17, 23, 30, 35, 37, 39):
+        stepper.add(Request(f"{count}", PROMPT[:count], 5 if count < 20 else 3, Sampling(temperature=0)))
+    while stepper.has_work:
+        list(stepper.step())
+    assert set(seen) == {208, 16, 4}
+
+
 @pytest.mark.parametrize("layers", ["qkvogud", "qvod", "k", "u"])
 def test_an_adapter_counts_in_bfloat16_beside_another_one(
     layers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +142,7 @@ def test_an_adapter_counts_in_bfloat16_beside_another_one(
     query = "model.layers.0.self_attn.q_proj"
     other = {query: (torch.randn(3, 64).bfloat16(), torch.randn(64, 3).bfloat16())}
     stepper.adapters.add(Adapter("other", "other#1", other))
-    stepper.add(Request("two", PROMPT[::-1], 1, Sampling(temperature=0), adapter="other"))
+    stepper.add(Request("two", PROMPT[:2:-1], 1, Sampling(temperature=0), adapter="other"))
     stepper.adapters.add(Adapter("tuned", "tuned#1", matrices))
     found = first_logits(stepper, monkeypatch, "tuned")
     assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
