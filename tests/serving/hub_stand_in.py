@@ -108,10 +108,15 @@ class _Handler(Silent):
             self._send(200, json.dumps({"id": NAME, "sha": COMMIT, "siblings": entries}).encode(), {})
         elif rest.startswith(f"/tree/{COMMIT}"):
             self._send(200, json.dumps(entries).encode(), {})
+        elif rest.startswith("/tree/main/"):
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})  # there are no folders
         else:
             self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
 
     def _file(self, name: str) -> None:
+        if name not in self.hub.contents:
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+            return
         entry, content = self.hub.entry(name), self.hub.contents[name]
         lfs = entry.get("lfs")
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{entry["oid"]}"'}
