@@ -30,10 +30,6 @@ class Decoding:
     last: torch.Tensor  # (row_count, 1, 1, 1) position of each row's new token
     windowed: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def maskwithin(self, window: int | None) -> torch.Tensor:
-        """The mask, for layers that see the last `window` tokens alone."""
-        return within(self.mask, self.last, window, self.windowed)
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -46,10 +42,6 @@ class Chunk:
     mask: torch.Tensor  # (chunk, length) additive
     last: torch.Tensor  # (chunk, 1) position of each token
     windowed: dict[int, torch.Tensor] = field(default_factory=dict)
-
-    def maskwithin(self, window: int | None) -> torch.Tensor:
-        """The mask, for layers that see the last `window` tokens alone."""
-        return within(self.mask, self.last, window, self.windowed)
 
 
 @dataclass(frozen=True)
@@ -139,7 +131,8 @@ def _decode(layer: int, queries: torch.Tensor, decoding: Decoding, scoring: Scor
     keys = decoding.pool.keys.layers[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     values = decoding.pool.values.layers[layer][: decoding.row_count, : decoding.length].transpose(1, 2)
     packed = queries.view(decoding.row_count, keys.shape[1], heads // keys.shape[1], dim)
-    output = weigh(packed, keys, values, decoding.maskwithin(scoring.window), scoring)
+    mask = within(decoding.mask, decoding.last, scoring.window, decoding.windowed)
+    output = weigh(packed, keys, values, mask, scoring)
     output = output.reshape(decoding.row_count, heads, values.shape[3])
     return output if decoding.rows is None else output[decoding.rows]
 
@@ -150,7 +143,7 @@ def _prefill(layer: int, queries: torch.Tensor, chunk: Chunk, scoring: Scoring) 
     values = chunk.pool.values.layers[layer][chunk.row, : chunk.length].transpose(0, 1).unsqueeze(0)
     groups = heads // keys.shape[1]
     packed = queries.transpose(0, 1).reshape(1, keys.shape[1], groups * count, dim)
-    mask = chunk.maskwithin(scoring.window).repeat(groups, 1)
+    mask = within(chunk.mask, chunk.last, scoring.window, chunk.windowed).repeat(groups, 1)
     output = weigh(packed, keys, values, mask, scoring)
     return output.reshape(heads, count, values.shape[3]).transpose(0, 1)
 

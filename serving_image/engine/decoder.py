@@ -16,7 +16,7 @@ from serving_image.engine.fast_linear import Packed, Part
 from serving_image.engine.lora import LoraLinear, add_together
 from serving_image.engine.scoring import Scoring
 
-EVERY_LENGTH, LENGTH_STEP = 8, 16  # lengths of a line on CPUs: AMX multiplies 16 rows at a time anyway
+EVERY_LENGTH, LINE_STEP = 8, 16  # lengths of a line on CPUs: AMX multiplies 16 rows at a time anyway
 KNOWN = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
 
@@ -56,7 +56,7 @@ class Decoder:
 
     def _filled(self, rows: torch.Tensor) -> torch.Tensor:
         """With zeros up to one of few lengths: oneDNN takes as long to make ready for a new one as for some steps."""
-        missing = -len(rows) % LENGTH_STEP
+        missing = -len(rows) % LINE_STEP
         if not self._fills or len(rows) <= EVERY_LENGTH or not missing:
             return rows
         return F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, missing))
