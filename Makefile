@@ -46,7 +46,7 @@ test-images: test-serving test-tuning
 # Each folder by itself: its tests import only its image and .venv-images, never tests/conftest.py.
 # OpenMP: threads of the tests' own PyTorch that wait awake would take the cores from the servers that they ask.
 test-serving test-tuning: test-%: setup-images
-	@GOMP_SPINCOUNT=20000 .venv-images/bin/pytest -n 2 --confcutdir tests/$* tests/$*
+	@GOMP_SPINCOUNT=20000 .venv-images/bin/pytest -n 2 --dist worksteal --confcutdir tests/$* tests/$*
 
 # One cloud with real nodes for all of them, one after the other; each says why it is skipped where that is not possible.
 # They mostly wait, so `make test` runs them beside tests/tuning.

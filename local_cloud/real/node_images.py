@@ -31,14 +31,24 @@ DEBIAN = {  # Debian's package in the place of an image that is in no registry t
 ORAS_NAME = "mcr.microsoft.com/oss/v2/oras-project/oras:v1.2.3"  # the puller of weights; built from its Go module
 CONTAINERD = "containerd"
 CONTENT = Path("io.containerd.content.v1.content", BLOBS)
-# In namespaces of its own: $1 is containerd's folder, $2 the layout, and the rest its files that are imported.
+# In namespaces of its own: $1 is containerd's folder, $2 the layout, and the rest its files that are imported. Images
+# that are there step aside under other names, which hold their layers until the new images stand on them, and then go.
 IMPORT = """
 root=$1 layout=$2
 shift 2
 mount -t tmpfs none /run
-containerd --config /dev/null --root "$root" --log-level warn &
+echo 'disabled_plugins = ["io.containerd.grpc.v1.cri"]' >/run/config.toml
+containerd --config /run/config.toml --root "$root" --log-level warn &
 until [ -S /run/containerd/containerd.sock ]; do kill -0 $!; sleep 0.05; done
-tar -C "$layout" -c "$@" | ctr --namespace k8s.io images import -
+images() { ctr --namespace k8s.io images "$@"; }
+aside=
+for name in $(images list --quiet); do
+    images tag "$name" "aside/${name#sha256:}"
+    images remove "$name"
+    aside="$aside aside/${name#sha256:}"
+done
+tar -C "$layout" -c "$@" | images import -
+[ -z "$aside" ] || images remove --sync $aside
 kill $!
 wait $! || true
 """

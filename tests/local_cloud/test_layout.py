@@ -87,3 +87,22 @@ def test_containerd_unpacks_what_is_new_and_shares_the_packed_layers_of_its_firs
     for digest in layers(tmp_path / "layout", "r.example.com/a:1"):
         assert (generations[0] / node_images.CONTENT / digest[7:]).samefile(packed / digest[7:])
     store.remove()
+
+
+@pytest.mark.skipif(bool(refusal()), reason=str(refusal()))
+def test_an_image_that_changes_keeps_the_layers_that_it_still_has_and_only_those(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_images, "folder", lambda: tmp_path)
+    store, generations = Store(tmp_path / "store"), [tmp_path / "first", tmp_path / "second"]
+    kept = [f"kept{i}" for i in range(3)]
+    below = "scratch"
+    for file in kept:
+        below = store.build_on(below, file)
+    layout.write(store, {store.build_on(below, "old"): ["r.example.com/a:1"]}, tmp_path / "layout")
+    node_images._make(generations[0], None)
+    layout.write(store, {store.build_on(below, "new"): ["r.example.com/a:1"]}, tmp_path / "layout")
+    node_images._make(generations[1], generations[0])
+    unpacked = [{path.name for path in (one / SNAPSHOTS).glob("*/fs/*")} for one in generations]
+    assert unpacked == [{*kept, "old"}, {*kept, "new"}]
+    store.remove()
