@@ -20,7 +20,7 @@ setup-images: setup  ## install what the images in serving_image/ and tuning_ima
 images:              ## both container images for all hardware (BUILDS="cpu cu126 cu132") with docker, podman or buildah
 	@bash scripts/images.sh
 
-demo: setup          ## a model tuned, served and asked on a cloud on this machine; the quick start to its status table
+demo:                ## a model tuned, served and asked on a cloud on this machine; the quick start to its status table
 	@bash scripts/demo.sh
 
 down:                ## stop what `make demo` left running

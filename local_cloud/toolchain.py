@@ -1,4 +1,5 @@
-"""The programs of the local cloud, built from pinned Go modules into the cache. Called by instance.py and `build`.
+"""The programs of the local cloud, built from pinned Go modules into the cache. Called by instance.py and `build`, and
+by scripts/demo.sh when there are no packages yet: all of it is the standard library's.
 
 The folder is named by a hash of the Go files and the build flags, so a change of either builds anew and switching
 back finds what was built before.
@@ -11,7 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,3 +174,8 @@ def _locked(path: Path, say: Say) -> Iterator[None]:
             say("another build is running: waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    with suppress(BuildError):  # `python -m local_cloud build` says it, when it may be read
+        Toolchain().build(lambda line: print(line, flush=True))

@@ -6,6 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
+# Compilers need nothing of .venv: the first time they begin while it is made.
+[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m local_cloud.toolchain &
+make --no-print-directory setup
 echo "The tools first: a Pulumi engine and a Kubernetes from Go modules, and for real nodes two container images from our"
 echo "Dockerfiles, with PyTorch (15 minutes the first time, then seconds)"
 python -m local_cloud build --images
