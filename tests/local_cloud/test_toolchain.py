@@ -194,4 +194,4 @@ def test_every_program_of_the_toolchain_has_a_pinned_module(program: Program) ->
 
 def test_the_toolchain_needs_no_package_since_the_demo_starts_it_before_there_are_any():
     code = "import sys, local_cloud.toolchain; sys.exit('cryptography' in sys.modules)"
-    subprocess.run([sys.executable, "-S", "-c", code], cwd=Path(__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-S", "-c", code], cwd=CHECKOUT, check=True)
