@@ -8,7 +8,7 @@ import argparse
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +17,12 @@ from typing import Any
 from benchmarks import serving_loads as loads
 from benchmarks.serving_servers import BATCHING, NAMES, OURS, PLAIN, Server, started
 from serving_image.bench.figures import Figures, figures
+from serving_image.bench.load import Answer
 from serving_image.bench.report import write_picture
 
 CONCURRENCY = (1, 4, 16, 32)
 PLAIN_SECONDS = 20  # the plain server answers one after the other: what it says in this time shows its speed
+SATURATING = 1.2  # times the capacity
 Rows = dict[str, dict[str, list[Figures]]]  # by load, by server, one for each round
 
 
@@ -129,18 +131,34 @@ def adapters(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def overload(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Ten times what our server can do: nobody accepted is lost, and the rest is refused at once."""
+    """Ten times what our server can do: nobody accepted is lost, and the rest is refused at once.
+
+    The throughput is compared with that under a load which just saturates it, before and after: arrivals of one kind,
+    so that only what is refused differs.
+    """
     with started((OURS,), tuple(chosen.flag)) as servers, servers[OURS].active() as server:
         loads.burst(server, 16, 1)
-        capacity = loads.burst(server, 64, 100).tokens_per_second
-        per_second = 10 * capacity / loads.ANSWER_TOKENS
-        found = figures(loads.overload(server, per_second, chosen.overload_seconds, 1000), 0)
-        again = loads.burst(server, 64, 100_000).tokens_per_second
-    ratio = found.tokens_per_second / statistics.mean((capacity, again))
-    print(f"\noverload, {per_second:.0f} requests/s for {chosen.overload_seconds:.0f} s: {found.whole} whole, ", end="")
-    print(f"{found.lost} lost, {found.refused} refused in {found.refusal_p50 * 1000:.1f} ms (median), ", end="")
-    print(f"{ratio:.2f} x the throughput before and after")
-    return {"overload": {"before": capacity, "after": again, "ratio": ratio, "figures": found}}
+        capacity = loads.burst(server, 64, 100).tokens_per_second / loads.ANSWER_TOKENS  # answers per second
+
+        def under(times: float, seconds: float, salt: int) -> tuple[float, Figures]:
+            answers = loads.overload(server, times * capacity, seconds, salt)
+            return _speed(answers, seconds / 3, seconds), figures(answers, 0)
+
+        before, _ = under(SATURATING, chosen.overload_seconds / 2, 1000)
+        speed, found = under(10, chosen.overload_seconds, 10_000)
+        after, _ = under(SATURATING, chosen.overload_seconds / 2, 100_000)
+    ratio = speed / statistics.mean((before, after))
+    print(f"\noverload, {10 * capacity:.0f} requests/s for {chosen.overload_seconds:.0f} s: ", end="")
+    print(f"{found.whole} whole, {found.lost} lost, {found.refused} refused ", end="")
+    print(f"in {found.refusal_p50 * 1000:.1f} ms (median), ", end="")
+    print(f"{ratio:.2f} x the throughput at {SATURATING} times the capacity before and after")
+    return {"overload": {"before": before, "after": after, "during": speed, "ratio": ratio, "figures": found}}
+
+
+def _speed(answers: Sequence[Answer], start: float, end: float) -> float:
+    """Tokens per second from `start` to `end` seconds after the first request: the batch neither fills nor empties."""
+    began = min(answer.sent for answer in answers)
+    return sum(start <= at - began < end for answer in answers for at in answer.pieces) / (end - start)
 
 
 def _medians(rows: Mapping[str, Mapping[str, list[Figures]]], server: str) -> list[Figures]:

@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
+from serving_image.engine import packed_layers
 from serving_image.engine.attention import Step, attend_rows
-from serving_image.engine.fast_linear import Packed, Part
-from serving_image.engine.lora import LoraLinear, add_together
+from serving_image.engine.fast_linear import Part
+from serving_image.engine.lora import LoraLinear, add_to
+from serving_image.engine.packed_layers import PackedLayers
 from serving_image.engine.scoring import Scoring
 
 EVERY_LENGTH, LINE_STEP = 8, 16  # lengths of a line on CPUs: AMX multiplies 16 rows at a time anyway
@@ -36,7 +38,9 @@ class Decoder:
         self._inner = model.model
         self._head = model.lm_head
         self._norm = Norm(model.model.norm)
-        self._layers = [Layer(layer) for layer in model.model.layers]
+        layers = model.model.layers
+        self._packed = PackedLayers(layers) if packed_layers.are_packed(layers) else None
+        self._layers = [] if self._packed else [Layer(layer) for layer in layers]
         self._fills = model.device.type == "cpu" and model.dtype != torch.float32
 
     def __call__(
@@ -48,6 +52,8 @@ class Decoder:
         half = sin.shape[-1] // 2
         sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)  # the sign of the half that is turned back
         x, cos, sin = self._filled(x), self._filled(cos), self._filled(sin)
+        if self._packed:
+            x = self._packed(x, cos, sin, step)
         for layer in self._layers:
             x = layer(x, cos, sin, step)
         chosen = x[ends]
@@ -119,31 +125,16 @@ def _together(attention: Any, x: torch.Tensor) -> torch.Tensor:
     first = layers[0].inner if isinstance(layers[0], LoraLinear) else layers[0]
     if not isinstance(first, Part):
         return torch.cat([layer(x) for layer in layers], -1)
-    output = first.shared.whole(x)
-    add_together(layers, output, x)
-    return output
+    return add_to(first.shared.whole(x), layers, x)
 
 
 def _gated(network: Any, x: torch.Tensor) -> torch.Tensor:
-    gate, up = _without_adapters(network.gate_proj), _without_adapters(network.up_proj)
-    if isinstance(gate, Packed) and isinstance(up, Packed):
-        return up.times(x, gate.silu(x))
-    return F.silu(_times(gate, x), inplace=True).mul_(_times(up, x))
+    return F.silu(_times(network.gate_proj, x), inplace=True).mul_(_times(network.up_proj, x))
 
 
 def _times(layer: Any, x: torch.Tensor) -> torch.Tensor:
-    if isinstance(layer, LoraLinear):
-        output: torch.Tensor = layer.add_to(layer.inner(x), x)
-        return output
-    return layer(x)
+    return add_to(layer.inner(x), (layer,), x) if isinstance(layer, LoraLinear) else layer(x)
 
 
 def _plus(layer: Any, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    inner = layer.inner if isinstance(layer, LoraLinear) else layer
-    output = inner.plus(x, residual) if isinstance(inner, Packed) else residual + inner(x)
-    return layer.add_to(output, x) if isinstance(layer, LoraLinear) else output
-
-
-def _without_adapters(layer: Any) -> Any:
-    """The layer itself where no adapter of this step changes it."""
-    return layer.inner if isinstance(layer, LoraLinear) and not layer.active else layer
+    return residual + _times(layer, x)

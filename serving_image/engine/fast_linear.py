@@ -32,31 +32,19 @@ class Packed(nn.Module):
         """(..., in) to (..., out)."""
         return _pointwise(x, self.packed, self.bias, "none", [], "")
 
-    def silu(self, x: torch.Tensor) -> torch.Tensor:
-        """The same through SiLU."""
-        return _pointwise(x, self.packed, self.bias, "swish", [], "")
-
-    def times(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """The same times `other`, element by element."""
-        return _pointwise.binary(x, other, self.packed, self.bias, "mul")
-
-    def plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """The same plus `other`."""
-        return _pointwise.binary(x, other, self.packed, self.bias, "add")
-
 
 class Shared:
     """One multiplication for several layers: the first that is called computes it, the others take their part."""
 
     def __init__(self, linear: nn.Module, sizes: Sequence[int]) -> None:
-        self._linear = linear
+        self.linear = linear
         self._sizes = list(sizes)
         self._input: torch.Tensor | None = None
         self._parts: list[torch.Tensor] = []
 
     def whole(self, x: torch.Tensor) -> torch.Tensor:
         """The output of all layers side by side."""
-        output: torch.Tensor = self._linear(x)
+        output: torch.Tensor = self.linear(x)
         return output
 
     def part(self, index: int, x: torch.Tensor) -> torch.Tensor:
@@ -100,8 +88,8 @@ def speed_up(model: Any) -> None:
             heap.give_back()
         for module in model.modules():
             for value in vars(module).values():
-                if isinstance(value, Shared) and type(value._linear) is nn.Linear:
-                    value._linear = _packed(value._linear)
+                if isinstance(value, Shared) and type(value.linear) is nn.Linear:
+                    value.linear = _packed(value.linear)
         files = memory.mapped()
         for parameter in model.parameters():  # what is left, so that the file's mapping goes, which RSS counts
             in_file = any(parameter.data_ptr() in each for each in files)

@@ -8,7 +8,8 @@ are fed the same input share them.
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import nn
 from serving_image.errors import EngineError
 
 BASE = -1  # the place of tokens without an adapter, and of those that only fill the line
+SMALL = 512  # tokens x rank up to which CPUs add in float32: to start oneDNN for 16 bits takes longer than the sums
 KEPT_STACKS = 8  # combinations of adapters whose matrices stay side by side
 
 
@@ -37,6 +39,19 @@ class Stack:
     up: torch.Tensor  # (R, out)
     ranks: tuple[int, ...]  # columns of each adapter
 
+    @cached_property
+    def precise(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both matrices in float32."""
+        return self.down.float(), self.up.float()
+
+
+class Change(NamedTuple):
+    """What a layer adds in this step: ((x down) * mask) up."""
+
+    down: torch.Tensor  # (in, R)
+    up: torch.Tensor  # (R, out)
+    mask: torch.Tensor | None  # (T, R); None: all ones
+
 
 @dataclass
 class State:
@@ -47,21 +62,22 @@ class State:
     owners: torch.Tensor | None = None  # (T,) place of each token's adapter, or BASE; None: one for all
     masks: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
 
-    def mask(self, ranks: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    def mask(self, ranks: tuple[int, ...], like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """(T, R): 1 where a column belongs to the token's adapter."""
         if ranks not in self.masks:
             assert self.owners is not None
             adapters = torch.arange(len(ranks)) % self.count
             places = adapters.repeat_interleave(torch.tensor(ranks)).to(like.device)
             filled = F.pad(self.owners, (0, like.shape[-2] - len(self.owners)), value=BASE)
-            self.masks[ranks] = (filled[:, None] == places).to(like.dtype)
+            self.masks[ranks] = (filled[:, None] == places).to(dtype)
         return self.masks[ranks]
 
-    def change(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The two factors of what a layer's adapters add: (..., R) and (R, out)."""
+    def change(self, name: str, x: torch.Tensor) -> Change:
+        """What the adapters change of what a layer makes of x (..., T, in)."""
         stack = self.stacks[name]
-        inner = x @ stack.down
-        return (inner if self.owners is None else inner.mul_(self.mask(stack.ranks, x))), stack.up
+        is_small = x.device.type == "cpu" and x.shape[-2] * stack.down.shape[1] <= SMALL
+        down, up = stack.precise if is_small else (stack.down, stack.up)
+        return Change(down, up, None if self.owners is None else self.mask(stack.ranks, x, down.dtype))
 
 
 class LoraLinear(nn.Module):
@@ -79,28 +95,41 @@ class LoraLinear(nn.Module):
         output: torch.Tensor = self.inner(x)
         if not self.active:
             return output
-        inner, up = self._state.change(self._name, x)
-        return output + inner @ up
+        inner, up = _inner(self._state.change(self._name, x), x)
+        return (output + inner @ up).to(output.dtype)
 
     @property
     def active(self) -> bool:
         """An adapter of this step changes the layer."""
         return self._name in self._state.stacks
 
-    def add_to(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Change what the layer made of x (T, in), in its place."""
-        return output.addmm_(*self._state.change(self._name, x)) if self.active else output
 
-
-def add_together(layers: Sequence[Any], output: torch.Tensor, x: torch.Tensor) -> None:
-    """Change what layers made of the same x (T, in), side by side in `output`, in its place."""
+def change_of(layers: Sequence[Any], x: torch.Tensor) -> Change | None:
+    """What adapters change of layers that make of the same x (T, in) what stands side by side; None: nothing."""
     active = [layer for layer in layers if isinstance(layer, LoraLinear) and layer.active]
-    if active:
-        state = active[0]._state
+    if not active:
+        return None
+    state, name = active[0]._state, active[0]._name
+    if len(layers) > 1:
         name = " + ".join(["together", *(layer._name for layer in active)])
         if name not in state.stacks:
             state.stacks[name] = _joined(layers, state.stacks)
-        output.addmm_(*state.change(name, x))
+    return state.change(name, x)
+
+
+def add_to(output: torch.Tensor, layers: Sequence[Any], x: torch.Tensor) -> torch.Tensor:
+    """Change what layers made of x (T, in), side by side in `output`, in its place."""
+    change = change_of(layers, x)
+    if change is None:
+        return output
+    inner, up = _inner(change, x)
+    return output.addmm_(inner, up) if up.dtype == output.dtype else output.add_(inner @ up)
+
+
+def _inner(change: Change, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two factors of what is added."""
+    inner = x.to(change.down.dtype) @ change.down
+    return (inner if change.mask is None else inner.mul_(change.mask)), change.up
 
 
 def _joined(layers: Sequence[Any], stacks: Mapping[str, Stack]) -> Stack:

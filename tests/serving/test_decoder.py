@@ -9,10 +9,11 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from serving_image import settings
-from serving_image.engine import decoder, fast_linear, memory
+from serving_image.engine import fast_linear, memory, packed_layers
 from serving_image.engine.build import build
 from serving_image.engine.decoder import understands
 from serving_image.engine.lora import Adapter
+from serving_image.engine.packed_layers import PackedLayers
 from serving_image.engine.stepper import Stepper
 from serving_image.requests import Request, Sampling
 from serving_image.source import Source
@@ -110,16 +111,47 @@ def test_logits_in_bfloat16_are_the_models_but_for_rounding(
     assert torch.cosine_similarity(found, reference(model), dim=0) > 0.995
 
 
+@pytest.mark.parametrize("config", KINDS)
+def test_packed_layers_say_what_the_others_say_of_prompts_and_of_rows_of_any_length(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(config, tmp_path)
+    seen: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+    for packed in seen:
+        with monkeypatch.context() as patch:
+            if not packed:
+                patch.setattr(packed_layers, "are_packed", lambda _: False)
+            stepper = engine(tmp_path, "bfloat16")
+        forward, logits = stepper.forward, seen[packed]
+        monkeypatch.setattr(stepper, "forward", lambda plan, f=forward, into=logits: into.append(f(plan)) or into[-1])
+        for step in range(4):  # a prompt beside rows, and from 9 rows on the line is filled
+            for count in range(7 if step == 0 else 4 if step == 2 else 0):
+                stepper.add(Request(f"{step}-{count}", PROMPT[count : 20 + 2 * count], 9, Sampling(temperature=0)))
+            list(stepper.step())
+    assert [len(each) for each in seen[True]] == [7, 7, 11, 11]
+    for ours, others in zip(seen[True], seen[False], strict=True):
+        same = torch.cosine_similarity(ours.float(), others.float())
+        assert same.median() > 0.999 and (same > 0.99).sum() >= len(same) - 1  # a token may differ by rounding
+
+
+def test_compiled_layers_do_what_python_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(Qwen3Config, tmp_path)
+    answers = [answer(engine(tmp_path, "bfloat16"))]
+    monkeypatch.setattr(torch.jit, "script", lambda module: module)
+    answers.append(answer(engine(tmp_path, "bfloat16")))
+    assert answers[0] == answers[1]
+
+
 def test_lines_in_bfloat16_have_few_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(LlamaConfig, tmp_path)
     stepper, seen = engine(tmp_path, "bfloat16"), []
-    before = decoder.Layer.__call__
+    before = PackedLayers.__call__
 
-    def noting(layer: Any, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def noting(layers: PackedLayers, x: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append(len(x))
-        return before(layer, x, *rest)
+        return before(layers, x, *rest)
 
-    monkeypatch.setattr(decoder.Layer, "__call__", noting)
+    monkeypatch.setattr(PackedLayers, "__call__", noting)
     for count in (3, 7, 11, 17, 23, 30, 35, 37, 39):
         stepper.add(Request(f"{count}", PROMPT[:count], 5 if count < 20 else 3, Sampling(temperature=0)))
     while stepper.has_work:
