@@ -177,5 +177,5 @@ def _locked(path: Path, say: Say) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    with suppress(BuildError):  # `python -m local_cloud build` says it, when it may be read
+    with suppress(BuildError, KeyboardInterrupt):  # `python -m local_cloud build`, which follows, says it
         Toolchain().build(lambda line: print(line, flush=True))

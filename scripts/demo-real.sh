@@ -36,7 +36,7 @@ show kaito status
 step "4/5  Ask it from a pod in the cluster, through the Workspace's Service, as KAITO's quick start does"
 address=$(kubectl get service workspace-smollm2 --output 'jsonpath={.spec.clusterIP}')
 show kubectl run ask --image local-cloud.invalid/curl:1 --restart Never --rm --stdin --quiet -- \
-    curl --silent --show-error "http://$address/chat" --header 'Content-Type: application/json' --data "{\"prompt\": \"$question\"}"
+    curl --silent --show-error "http://$address/chat" --header 'Content-Type: application/json' --data "{\"prompt\": \"$question\", \"generate_kwargs\": {\"do_sample\": false}}"
 echo
 step "5/5  Ask it from here: the tuned model, and the base model, which has never heard of it"
 show kaito chat workspace-smollm2 --system "You answer briefly." --message "$question"
