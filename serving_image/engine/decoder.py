@@ -15,7 +15,7 @@ from serving_image.engine import packed_layers
 from serving_image.engine.attention import Step, attend_rows
 from serving_image.engine.fast_linear import Part
 from serving_image.engine.lora import LoraLinear, add_to
-from serving_image.engine.packed_layers import PackedLayers
+from serving_image.engine.packed_layers import PackedLayers, norm
 from serving_image.engine.scoring import Scoring
 
 EVERY_LENGTH, LINE_STEP = 8, 16  # lengths of a line on CPUs: AMX multiplies 16 rows at a time anyway
@@ -78,16 +78,12 @@ class Norm:
         self._weight = weights[0]
         self._eps = modules[0].variance_epsilon
         self._epsilon = torch.tensor(self._eps, device=self._weight.device)
-        self._share = 1 / self._weight.shape[-1]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """In float32 up to the weight, as transformers does it; on a GPU in one kernel."""
         if x.is_cuda:
             return F.rms_norm(x, x.shape[-1:], eps=self._eps).mul_(self._weight)
-        full = x.float()
-        length = torch.linalg.vector_norm(full, 2, -1, keepdim=True)
-        scale = torch.addcmul(self._epsilon, length, length, value=self._share).rsqrt_()
-        return (full * scale).to(x.dtype).mul_(self._weight)
+        return norm(x, self._weight, self._epsilon)
 
 
 class Layer:

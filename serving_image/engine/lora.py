@@ -119,7 +119,11 @@ def change_of(layers: Sequence[Any], x: torch.Tensor) -> Change | None:
 
 def add_to(output: torch.Tensor, layers: Sequence[Any], x: torch.Tensor) -> torch.Tensor:
     """Change what layers made of x (T, in), side by side in `output`, in its place."""
-    change = change_of(layers, x)
+    return changed(output, x, change_of(layers, x))
+
+
+def changed(output: torch.Tensor, x: torch.Tensor, change: Change | None) -> torch.Tensor:
+    """The same for a change that is known. TorchScript compiles it too (packed_layers.py)."""
     if change is None:
         return output
     inner, up = _inner(change, x)
@@ -128,8 +132,8 @@ def add_to(output: torch.Tensor, layers: Sequence[Any], x: torch.Tensor) -> torc
 
 def _inner(change: Change, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The two factors of what is added."""
-    inner = x.to(change.down.dtype) @ change.down
-    return (inner if change.mask is None else inner.mul_(change.mask)), change.up
+    inner, mask = x.to(change.down.dtype) @ change.down, change.mask
+    return (inner if mask is None else inner.mul_(mask)), change.up
 
 
 def _joined(layers: Sequence[Any], stacks: Mapping[str, Stack]) -> Stack:

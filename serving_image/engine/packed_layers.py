@@ -16,7 +16,7 @@ from torch import nn
 from serving_image.engine import lora
 from serving_image.engine.attention import Step, attend_rows
 from serving_image.engine.fast_linear import Packed, Part
-from serving_image.engine.lora import Change
+from serving_image.engine.lora import Change, changed
 from serving_image.engine.scoring import Scoring
 
 
@@ -44,19 +44,6 @@ def norm(x: torch.Tensor, weight: torch.Tensor, epsilon: torch.Tensor) -> torch.
     length = torch.linalg.vector_norm(full, 2, [-1], True)
     scale = torch.addcmul(epsilon, length, length, value=1.0 / weight.shape[-1]).rsqrt_()
     return (full * scale).to(x.dtype).mul_(weight)
-
-
-def changed(output: torch.Tensor, x: torch.Tensor, change: Change | None) -> torch.Tensor:
-    """What a layer made of x, with what adapters change of it, in its place."""
-    if change is None:
-        return output
-    inner = x.to(change.down.dtype) @ change.down
-    mask = change.mask
-    if mask is not None:
-        inner = inner.mul_(mask)
-    if change.up.dtype == output.dtype:
-        return output.addmm_(inner, change.up)
-    return output.add_(inner @ change.up)
 
 
 class Changes(NamedTuple):
